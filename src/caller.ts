@@ -1,0 +1,29 @@
+/** Who is calling. The little that upstreams may know of a client: whose call it is, and whom to ask back. */
+
+import type { Incoming, Peer } from './rpc/channel.ts'
+import type { Json } from './rpc/json.ts'
+
+/** Who a request comes from, as proved by the guard. */
+export interface Principal {
+  /** Unique among all principals, for as long as anything of theirs is kept. */
+  readonly id: string
+  readonly kind: 'anonymous' | 'token' | 'user'
+}
+
+/** Everybody, where no authentication is configured. */
+export const ANONYMOUS: Principal = { id: 'anonymous', kind: 'anonymous' }
+
+/** A session as upstreams know it: someone to ask, who said what it can do, and who will leave one day. */
+export interface ClientPeer extends Peer {
+  readonly id: string
+  /** The params of its `initialize`: protocol version, capabilities, clientInfo. */
+  readonly introduction: Json
+  /** Aborted when the session ends. */
+  readonly ended: AbortSignal
+}
+
+/** One call arriving from downstream, whatever carried it. */
+export interface Caller extends Incoming {
+  readonly principal: Principal
+  readonly session: ClientPeer
+}

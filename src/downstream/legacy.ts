@@ -1,0 +1,195 @@
+/**
+ * Streamable HTTP up to revision 2025-11-25: POST, GET and DELETE on one URL, with sessions.
+ *
+ * Every refusal is a JSON-RPC error with a status the specification names. A session answers only the principal that
+ * opened it, at the endpoint it was opened on; to everyone else it does not exist.
+ */
+import type { Principal } from '../caller.ts'
+import { GatewayError } from '../errors.ts'
+import type { Observer } from '../events.ts'
+import type { Endpoint } from '../routing/endpoint.ts'
+import { type MalformedMessage, type Message, parseBody } from '../rpc/message.ts'
+import { Session } from './session.ts'
+import { parseEventId } from './stream.ts'
+
+export const PROTOCOL_VERSIONS = [
+  '2025-11-25',
+  '2025-06-18',
+  '2025-03-26',
+  '2024-11-05',
+  '2024-10-07',
+]
+
+export interface LegacyOptions {
+  /** Largest request body, in bytes. */
+  maxBodySize: number
+  /** After how many ms without request or open stream a session ends. */
+  sessionTimeout: number
+  maxSessions: number
+}
+
+const TICK = 5_000
+/** JSON-RPC batches exist in this revision alone. */
+const BATCHES = '2025-03-26'
+
+export class Legacy {
+  readonly #options: LegacyOptions
+  readonly #observe: Observer
+  readonly #sessions = new Map<string, Session>()
+  readonly #timer: NodeJS.Timeout
+
+  constructor(options: LegacyOptions, observe: Observer) {
+    this.#options = options
+    this.#observe = observe
+    this.#timer = setInterval(() => this.#tick(), TICK)
+    this.#timer.unref()
+  }
+
+  get sessions(): number {
+    return this.#sessions.size
+  }
+
+  /** Whether any request waits for its answer. */
+  get isWorking(): boolean {
+    return this.#sessions.values().some((session) => session.isWorking)
+  }
+
+  /** @throws {GatewayError} for what it refuses. */
+  async handle(request: Request, endpoint: Endpoint, principal: Principal): Promise<Response> {
+    const version = request.headers.get('mcp-protocol-version')
+    if (version !== null && !PROTOCOL_VERSIONS.includes(version)) {
+      throw new GatewayError(
+        'invalid_request',
+        `MCP-Protocol-Version ${version} is not supported; supported are ${PROTOCOL_VERSIONS.join(', ')}`,
+      )
+    }
+    switch (request.method) {
+      case 'POST':
+        return this.#post(request, endpoint, principal)
+      case 'GET':
+        return this.#get(request, endpoint, principal)
+      case 'DELETE':
+        this.#session(request, endpoint, principal).end('deleted by the client')
+        return new Response(null, { status: 200 })
+      default:
+        throw new GatewayError('method_not_allowed', `${request.method}: use POST, GET or DELETE`)
+    }
+  }
+
+  /** Ends every session; what is in flight is answered with `reason`. */
+  close(reason: string): void {
+    clearInterval(this.#timer)
+    for (const session of this.#sessions.values()) session.end(reason)
+  }
+
+  async #post(request: Request, endpoint: Endpoint, principal: Principal): Promise<Response> {
+    const { headers } = request
+    const accept = headers.get('accept') ?? ''
+    if (!accepts(accept, 'application/json') || !accepts(accept, 'text/event-stream')) {
+      throw new GatewayError(
+        'not_acceptable',
+        'Accept: expected both application/json and text/event-stream',
+      )
+    }
+    if (!/^application\/json\s*(;|$)/i.test(headers.get('content-type') ?? '')) {
+      throw new GatewayError('unsupported_media_type', 'Content-Type: expected application/json')
+    }
+    const body = parse(await readText(request, this.#options.maxBodySize))
+
+    if (!Array.isArray(body) && body.kind === 'request' && body.method === 'initialize') {
+      return this.#initialize(body, endpoint, principal)
+    }
+    const session = this.#session(request, endpoint, principal)
+    if (Array.isArray(body) && session.protocolVersion !== BATCHES) {
+      throw new GatewayError('invalid_request', `batches exist only in protocol version ${BATCHES}`)
+    }
+    return session.post(body) ?? new Response(null, { status: 202 })
+  }
+
+  async #initialize(message: Message, endpoint: Endpoint, principal: Principal): Promise<Response> {
+    if (this.#sessions.size >= this.#options.maxSessions) {
+      throw new GatewayError('too_many_sessions', `${this.#sessions.size} sessions are open`, {
+        hint: 'raise gateway.maxSessions, or lower gateway.sessionTimeout',
+      })
+    }
+    const session = new Session(sessionId(), principal, endpoint, this.#observe)
+    this.#sessions.set(session.id, session)
+    session.ended.addEventListener('abort', () => this.#sessions.delete(session.id))
+    const response = await session.post(message)!
+    if (!session.ended.aborted) response.headers.set('mcp-session-id', session.id)
+    return response
+  }
+
+  async #get(request: Request, endpoint: Endpoint, principal: Principal): Promise<Response> {
+    if (!accepts(request.headers.get('accept') ?? '', 'text/event-stream')) {
+      throw new GatewayError('not_acceptable', 'Accept: expected text/event-stream')
+    }
+    const session = this.#session(request, endpoint, principal)
+    const last = request.headers.get('last-event-id')
+    return session.listen(last === null ? undefined : parseEventId(last))
+  }
+
+  #session(request: Request, endpoint: Endpoint, principal: Principal): Session {
+    const id = request.headers.get('mcp-session-id')
+    if (!id) {
+      throw new GatewayError('session_required', 'Mcp-Session-Id is missing: send initialize first')
+    }
+    const session = this.#sessions.get(id)
+    if (!session || session.principal.id !== principal.id || session.endpoint !== endpoint) {
+      throw new GatewayError('session_unknown', 'there is no such session: send initialize again')
+    }
+    return session
+  }
+
+  #tick(): void {
+    const now = performance.now()
+    for (const session of this.#sessions.values()) {
+      session.keepAlive(now)
+      if (now - session.lastHeard > this.#options.sessionTimeout && !session.isActive) {
+        session.end(`nothing was heard for ${this.#options.sessionTimeout} ms`)
+      }
+    }
+  }
+}
+
+/** 128 random bits, in visible ASCII. A session id is no credential, but nobody shall guess one. */
+function sessionId(): string {
+  return crypto.getRandomValues(new Uint8Array(16)).toHex()
+}
+
+function accepts(header: string, type: string): boolean {
+  if (header.includes(type) || header.includes('*/*')) return true
+  return header.includes(`${type.slice(0, type.indexOf('/'))}/*`)
+}
+
+function parse(text: string): Message | Message[] {
+  try {
+    return parseBody(text)
+  } catch (error) {
+    const { code, message } = error as MalformedMessage
+    throw new GatewayError(code === -32700 ? 'parse_error' : 'invalid_request', message)
+  }
+}
+
+/** @throws {GatewayError} `body_too_large` before more than `limit` bytes are held. */
+async function readText(request: Request, limit: number): Promise<string> {
+  const length = request.headers.get('content-length')
+  if (length !== null) {
+    if (Number(length) > limit) throw tooLarge(limit)
+    return request.text()
+  }
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of request.body ?? []) {
+    size += chunk.length
+    if (size > limit) throw tooLarge(limit)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
+}
+
+function tooLarge(limit: number): GatewayError {
+  return new GatewayError('body_too_large', `the request body is over ${limit} bytes`, {
+    hint: 'raise gateway.maxBodySize',
+  })
+}

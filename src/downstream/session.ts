@@ -1,0 +1,305 @@
+/**
+ * One client's legacy session: its requests in flight, its streams, and the one principal it belongs to.
+ *
+ * To the rest of the gateway it is a peer that can be asked and told. Which stream carries what is decided here: what
+ * belongs to a request goes with that request's answer, everything else to the stream the client listens on.
+ */
+import type { Caller, ClientPeer, Principal } from '../caller.ts'
+import { GatewayError } from '../errors.ts'
+import type { Observer } from '../events.ts'
+import type { Endpoint } from '../routing/endpoint.ts'
+import {
+  Channel,
+  type Handler,
+  type Incoming,
+  type RequestOptions,
+  type Transport,
+} from '../rpc/channel.ts'
+import { Json } from '../rpc/json.ts'
+import type { Id, Message } from '../rpc/message.ts'
+import { type Position, Replay, ResumableStream } from './stream.ts'
+
+/** How long an answer may be awaited in silence before an event stream is opened, so that comments can flow. */
+export const PATIENCE = 5_000
+/** How often an open stream says something. Well below the minute after which proxies give up. */
+export const KEEP_ALIVE = 15_000
+
+/** From this revision on a stream opens with an empty event; older clients would take it for a message. */
+const PRIMING_SINCE = '2025-11-25'
+const LISTENING = 0
+
+const JSON_HEADERS = { 'content-type': 'application/json' }
+const STREAM_HEADERS = {
+  'content-type': 'text/event-stream',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no',
+}
+
+export class Session implements ClientPeer, Transport {
+  readonly id: string
+  readonly principal: Principal
+  readonly endpoint: Endpoint
+  /** When it last heard from its client, on `performance.now`'s clock. */
+  lastHeard = performance.now()
+  readonly #observe: Observer
+  readonly #ended = new AbortController()
+  readonly #channel: Channel
+  readonly #replay = new Replay()
+  readonly #streams = new Map<number, ResumableStream>()
+  readonly #exchanges = new Map<Id, Exchange>()
+  #lastStream = LISTENING
+  #introduction = Json.of({})
+  #protocolVersion = ''
+
+  constructor(id: string, principal: Principal, endpoint: Endpoint, observe: Observer) {
+    this.id = id
+    this.principal = principal
+    this.endpoint = endpoint
+    this.#observe = observe
+    this.#channel = new Channel(() => this, this.#handler())
+  }
+
+  get introduction(): Json {
+    return this.#introduction
+  }
+
+  get ended(): AbortSignal {
+    return this.#ended.signal
+  }
+
+  /** As agreed with the client; empty until then. */
+  get protocolVersion(): string {
+    return this.#protocolVersion
+  }
+
+  /** Whether a request is in flight. */
+  get isWorking(): boolean {
+    return this.#exchanges.size > 0
+  }
+
+  /** Whether a request is in flight or a stream is open. */
+  get isActive(): boolean {
+    if (this.isWorking) return true
+    for (const stream of this.#streams.values()) if (stream.isOpen) return true
+    return false
+  }
+
+  request(method: string, params?: Json, options?: RequestOptions): Promise<Json> {
+    return this.#channel.request(method, params, options)
+  }
+
+  notify(method: string, params?: Json, relatedTo?: Id): void {
+    this.#channel.notify(method, params, relatedTo)
+  }
+
+  /**
+   * Takes what one POST brought.
+   *
+   * @returns the answer once there is one, as JSON if nothing was said before it, else as an event stream; undefined if
+   *   there is nothing to answer.
+   */
+  post(body: Message | Message[]): Promise<Response> | undefined {
+    this.lastHeard = performance.now()
+    const messages = Array.isArray(body) ? body : [body]
+    const ids = messages.flatMap((message) => (message.kind === 'request' ? message.id : []))
+    for (const id of ids) {
+      if (this.#channel.isWorkingOn(id) || ids.indexOf(id) !== ids.lastIndexOf(id)) {
+        throw new GatewayError('invalid_request', `the request id ${id} is still in use`)
+      }
+    }
+    const exchange = ids.length > 0 ? new Exchange(this, new Set(ids)) : undefined
+    for (const id of ids) this.#exchanges.set(id, exchange!)
+    if (Array.isArray(body)) exchange?.stream()
+    for (const message of messages) this.#channel.accept(message)
+    return exchange?.response
+  }
+
+  /**
+   * The stream on which the client listens, or the one it wants to resume.
+   *
+   * @throws {GatewayError} `invalid_request` if what should be resumed is no longer known.
+   */
+  listen(from: Position | undefined): Response {
+    this.lastHeard = performance.now()
+    const resumed = from && from.stream !== LISTENING
+    const stream = resumed ? this.#streams.get(from.stream) : this.#listening()
+    if (stream) return this.streamed(stream.open(from?.sequence))
+
+    const rest = resumed ? this.#replay.after(from.stream, from.sequence) : []
+    if (rest.length === 0) {
+      throw new GatewayError('invalid_request', 'Last-Event-ID: there is nothing to resume there')
+    }
+    const ended = new ResumableStream(from!.stream, this.#replay, false)
+    const response = this.streamed(ended.open(from!.sequence))
+    ended.end()
+    return response
+  }
+
+  /** Idempotent. Cancels what is in flight, closes every stream; whoever serves this session learns it by `ended`. */
+  end(reason: string): void {
+    if (this.#ended.signal.aborted) return
+    const error = new GatewayError('session_ended', `the session has ended: ${reason}`)
+    this.#ended.abort(error)
+    this.#channel.close(error)
+    if (this.#protocolVersion === '') return
+    this.#observe({ type: 'session_ended', endpoint: this.endpoint.name, reason })
+  }
+
+  /** Keeps open streams warm, and opens one for whoever has waited long enough. */
+  keepAlive(now: number): void {
+    for (const exchange of this.#exchanges.values()) {
+      if (now - exchange.since >= PATIENCE) exchange.stream()
+    }
+    for (const stream of this.#streams.values()) stream.keepAlive(now, KEEP_ALIVE)
+  }
+
+  send(text: string, relatedTo?: Id): void {
+    const exchange = relatedTo === undefined ? undefined : this.#exchanges.get(relatedTo)
+    if (exchange) exchange.stream().send(text)
+    else this.#listening().send(text)
+  }
+
+  settle(id: Id, text: string | undefined): void {
+    const exchange = this.#exchanges.get(id)
+    this.#exchanges.delete(id)
+    exchange?.settle(id, text)
+    // Its first request is initialize: without that it never was.
+    if (this.#protocolVersion === '') this.end('it was never initialized')
+  }
+
+  close(): void {
+    for (const [id, exchange] of this.#exchanges) exchange.settle(id, undefined)
+    this.#exchanges.clear()
+    for (const stream of this.#streams.values()) stream.end()
+  }
+
+  /** The id goes along because the answer to initialize may have to start before it is known. */
+  streamed(body: ReadableStream<Uint8Array> | ''): Response {
+    return new Response(body, { headers: { ...STREAM_HEADERS, 'mcp-session-id': this.id } })
+  }
+
+  openStream(): ResumableStream {
+    return this.#addStream(++this.#lastStream)
+  }
+
+  endStream(stream: ResumableStream): void {
+    stream.end()
+    this.#streams.delete(stream.number)
+  }
+
+  #listening(): ResumableStream {
+    return this.#streams.get(LISTENING) ?? this.#addStream(LISTENING)
+  }
+
+  #addStream(number: number): ResumableStream {
+    const priming = this.#protocolVersion >= PRIMING_SINCE
+    const stream = new ResumableStream(number, this.#replay, priming)
+    this.#streams.set(number, stream)
+    return stream
+  }
+
+  #handler(): Handler {
+    return {
+      onRequest: (method, params, from) => this.#work(method, params, from),
+      onNotification: (method, params) => {
+        if (method !== 'notifications/initialized') this.endpoint.notify(method, params, this)
+      },
+      // Bodies are read before they come here, so nothing malformed does.
+      onMalformed: (_text, why) => why,
+      onClose: () => {},
+    }
+  }
+
+  #work(method: string, params: Json | undefined, from: Incoming): Promise<Json> {
+    const caller = new SessionCaller(from, this)
+    switch (method) {
+      case 'ping':
+        return Promise.resolve(Json.of({}))
+      case 'initialize':
+        return this.#initialize(params, caller)
+      default:
+        return this.endpoint.request(method, params, caller)
+    }
+  }
+
+  async #initialize(params: Json | undefined, caller: Caller): Promise<Json> {
+    if (this.#protocolVersion !== '') {
+      throw new GatewayError('invalid_request', 'this session is initialized already')
+    }
+    if (!params?.member('protocolVersion') || !params.member('capabilities')?.isObject) {
+      throw new GatewayError(
+        'invalid_params',
+        'initialize: expected protocolVersion and capabilities',
+      )
+    }
+    this.#introduction = params
+    const result = await this.endpoint.initialize(caller)
+    this.#protocolVersion = result.member('protocolVersion')!.get<string>()
+    const client = String(params.member('clientInfo')?.get<{ name?: unknown } | null>()?.name)
+    this.#observe({ type: 'session_opened', endpoint: this.endpoint.name, client })
+    return result
+  }
+}
+
+/** The requests of one POST on their way to its one response. */
+class Exchange {
+  readonly since = performance.now()
+  readonly response: Promise<Response>
+  readonly #session: Session
+  readonly #open: Set<Id>
+  readonly #respond: (response: Response) => void
+  #stream: ResumableStream | undefined
+
+  constructor(session: Session, ids: Set<Id>) {
+    const { promise, resolve } = Promise.withResolvers<Response>()
+    this.response = promise
+    this.#respond = resolve
+    this.#session = session
+    this.#open = ids
+  }
+
+  /** From now on the answer comes as events. */
+  stream(): ResumableStream {
+    if (!this.#stream) {
+      this.#stream = this.#session.openStream()
+      this.#respond(this.#session.streamed(this.#stream.open()))
+    }
+    return this.#stream
+  }
+
+  settle(id: Id, text: string | undefined): void {
+    this.#open.delete(id)
+    if (this.#stream) {
+      if (text !== undefined) this.#stream.send(text)
+      if (this.#open.size === 0) this.#session.endStream(this.#stream)
+    } else if (text !== undefined) {
+      this.#respond(new Response(text, { headers: JSON_HEADERS }))
+    } else {
+      // A cancelled request has no answer (2025-11-25, basic/utilities/cancellation): an event stream without events.
+      this.#respond(this.#session.streamed(''))
+    }
+  }
+}
+
+class SessionCaller implements Caller {
+  readonly session: Session
+  readonly #from: Incoming
+
+  constructor(from: Incoming, session: Session) {
+    this.#from = from
+    this.session = session
+  }
+
+  get id(): Id {
+    return this.#from.id
+  }
+  get principal(): Principal {
+    return this.session.principal
+  }
+  get signal(): AbortSignal {
+    return this.#from.signal
+  }
+  get progress(): Incoming['progress'] {
+    return this.#from.progress
+  }
+}

@@ -1,0 +1,60 @@
+/**
+ * What happens, as typed events; log lines are one way to observe them.
+ *
+ * Code emits events and never logs. An event holds no payload of a call and no configured value.
+ */
+
+export type GatewayEvent =
+  | { type: 'request'; method: string; server: string; outcome: Outcome; ms: number }
+  | { type: 'session_opened'; endpoint: string; client: string }
+  | { type: 'session_ended'; endpoint: string; reason: string }
+  | { type: 'upstream_spawned'; server: string; pid: number }
+  | { type: 'upstream_ready'; server: string; ms: number }
+  | { type: 'upstream_failed'; server: string; reason: string }
+  | { type: 'upstream_closed'; server: string; reason: string }
+  | { type: 'upstream_noise'; server: string; text: string; why: string }
+  | { type: 'upstream_stderr'; server: string; text: string }
+  | { type: 'request_refused'; status: number; reason: string }
+  | { type: 'stopping'; drain: number }
+  | { type: 'fault'; error: Error }
+
+export type Outcome = 'ok' | 'error' | 'cancelled' | 'failed'
+
+/** Told of everything that happens. Must not throw. */
+export type Observer = (event: GatewayEvent) => void
+
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+const LEVEL_OF: Record<GatewayEvent['type'], LogLevel> = {
+  request: 'debug',
+  session_opened: 'info',
+  session_ended: 'info',
+  upstream_spawned: 'debug',
+  upstream_ready: 'info',
+  upstream_failed: 'error',
+  upstream_closed: 'info',
+  upstream_noise: 'warn',
+  upstream_stderr: 'debug',
+  request_refused: 'warn',
+  stopping: 'info',
+  fault: 'error',
+}
+
+/** Writes each event at or above `level` as one line: time, level, event, and its fields as `key=value`. */
+export function logLines(level: LogLevel, write: (line: string) => void): Observer {
+  const least = LOG_LEVELS.indexOf(level)
+  return (event) => {
+    const of = LEVEL_OF[event.type]
+    if (LOG_LEVELS.indexOf(of) < least) return
+    const { type, ...fields } = event
+    const said = Object.entries(fields).map(([key, value]) => ` ${key}=${printed(value)}`)
+    write(`${new Date().toISOString()} ${of.padEnd(5)} ${type}${said.join('')}\n`)
+  }
+}
+
+/** One line, whatever it holds: what a server wrote must not forge another log line. */
+function printed(value: unknown): string {
+  const text = value instanceof Error ? (value.stack ?? value.message) : String(value)
+  return /^[\w./:@-]+$/.test(text) ? text : JSON.stringify(text.slice(0, 2000))
+}

@@ -1,0 +1,164 @@
+/**
+ * Every route and every middleware. The only file that knows paths.
+ *
+ * Host and Origin are checked before anything is routed, on the loopback too: a web page that a browser has open can
+ * reach it.
+ */
+import { Hono } from 'hono'
+import { ANONYMOUS } from './caller.ts'
+import type { Config } from './config/schema.ts'
+import { Legacy } from './downstream/legacy.ts'
+import { GatewayError, toError, toRpc } from './errors.ts'
+import type { Observer } from './events.ts'
+import type { Gateway } from './gateway.ts'
+import { errorText } from './rpc/message.ts'
+
+export interface Listener {
+  readonly url: URL
+  /** Stops accepting, waits up to `drain` ms for calls in flight, then ends every session and stream. */
+  close(options: { drain: number }): Promise<void>
+}
+
+/** @throws {Error} `EADDRINUSE` and the like. */
+export function listen(gateway: Gateway, version: string, observe: Observer): Listener {
+  const options = gateway.config.gateway
+  const started = performance.now()
+  const legacy = new Legacy(options, observe)
+  const app = new Hono()
+
+  app.all('/mcp', async (c) => {
+    const endpoint = gateway.aggregate
+    if (endpoint) return legacy.handle(c.req.raw, endpoint, ANONYMOUS)
+    throw new GatewayError(
+      'endpoint_unknown',
+      'there are several servers, and /mcp cannot merge them yet',
+      {
+        hint: `use one of ${Object.keys(gateway.config.mcpServers)
+          .map((name) => `/${name}/mcp`)
+          .join(', ')}`,
+      },
+    )
+  })
+  app.all('/:name/mcp', async (c) => {
+    const name = c.req.param('name')
+    const endpoint = gateway.endpoint(name)
+    if (endpoint) return legacy.handle(c.req.raw, endpoint, ANONYMOUS)
+    throw new GatewayError('endpoint_unknown', `there is no server "${name}"`, {
+      hint: 'GET /health lists the servers',
+    })
+  })
+  app.get('/health', (c) => {
+    const upstreams = gateway.status
+    const failing = Object.values(upstreams).some(({ state }) => state !== 'ready')
+    return c.json({
+      status: failing ? 'degraded' : 'ok',
+      version,
+      uptime: Math.round((performance.now() - started) / 1000),
+      ready: Object.values(upstreams).some(({ state }) => state === 'ready'),
+      sessions: legacy.sessions,
+      upstreams,
+    })
+  })
+  app.notFound((c) => {
+    const error = new GatewayError('endpoint_unknown', `nothing is at ${c.req.path}`, {
+      hint: 'servers are at /NAME/mcp; GET /health lists them',
+    })
+    return refusal(error, observe)
+  })
+  app.onError((error) => refusal(error, observe))
+
+  const server = Bun.serve({
+    hostname: address(options),
+    port: options.port,
+    // Beyond the longest silence of a stream (see KEEP_ALIVE), and the most that Bun takes.
+    idleTimeout: 255,
+    // Bodies are measured where they are read, so that the refusal says what to do.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    // Bun's development pages show source and message.
+    development: false,
+    error: (error) => refusal(error, observe),
+    fetch(request) {
+      const forbidden = forbiddenBy(request, options)
+      return forbidden ? refusal(forbidden, observe) : app.fetch(request)
+    },
+  })
+
+  return {
+    url: server.url,
+    async close({ drain }) {
+      const stopped = server.stop()
+      const deadline = performance.now() + drain
+      while (legacy.isWorking && performance.now() < deadline) await Bun.sleep(10)
+      legacy.close('the gateway is shutting down')
+      await Promise.race([stopped, Bun.sleep(500)])
+      await server.stop(true)
+    },
+  }
+}
+
+type Options = Config['gateway']
+
+/** Nobody is asked who they are, so nobody from outside may come, unless the configuration says so aloud. */
+export function address(options: Options): string {
+  return options.allowUnauthenticated || isLoopback(options.host) ? options.host : '127.0.0.1'
+}
+
+function forbiddenBy(request: Request, options: Options): GatewayError | undefined {
+  const { headers, url } = request
+  const host = headers.get('host') ?? ''
+  // With a malformed Host, Bun leaves only the path in `url`, and routes would match something else.
+  if (!url.startsWith('http') || !isAllowedHost(hostname(host), options)) {
+    return new GatewayError('host_forbidden', `Host ${JSON.stringify(host)} is not served here`, {
+      hint: 'add it to gateway.allowedHosts',
+    })
+  }
+  const origin = headers.get('origin')
+  if (origin !== null && !isAllowedOrigin(origin, options)) {
+    return new GatewayError('host_forbidden', `Origin ${JSON.stringify(origin)} may not call`, {
+      hint: 'add it to gateway.allowedOrigins',
+    })
+  }
+  return undefined
+}
+
+/** An address as Host proves that no name was rebound to us; names must be known ones. */
+function isAllowedHost(name: string | undefined, options: Options): boolean {
+  if (name === undefined) return false
+  return (
+    isLoopback(name) ||
+    isAddress(name) ||
+    name === options.host ||
+    options.allowedHosts.includes(name)
+  )
+}
+
+function isAllowedOrigin(origin: string, options: Options): boolean {
+  if (options.allowedOrigins.includes(origin)) return true
+  return URL.canParse(origin) && isLoopback(hostname(new URL(origin).host) ?? '')
+}
+
+/** The name in `name:port`, in lower case and without the brackets of IPv6. */
+function hostname(host: string): string | undefined {
+  return /^(?:\[([\da-f:.]+)\]|([\w.-]+))(?::\d{1,5})?$/i
+    .exec(host)
+    ?.slice(1)
+    .join('')
+    .toLowerCase()
+}
+
+function isLoopback(name: string): boolean {
+  return name === 'localhost' || name === '::1' || /^127(?:\.\d{1,3}){3}$/.test(name)
+}
+
+function isAddress(name: string): boolean {
+  return name.includes(':') || /^\d{1,3}(?:\.\d{1,3}){3}$/.test(name)
+}
+
+function refusal(thrown: unknown, observe: Observer): Response {
+  const known = thrown instanceof GatewayError ? thrown : undefined
+  if (known) observe({ type: 'request_refused', status: known.status, reason: known.message })
+  else observe({ type: 'fault', error: toError(thrown) })
+  const headers = new Headers({ 'content-type': 'application/json' })
+  if (known?.code === 'method_not_allowed') headers.set('allow', 'POST, GET, DELETE')
+  return new Response(errorText('null', toRpc(thrown)), { status: known?.status ?? 500, headers })
+}

@@ -1,0 +1,326 @@
+/**
+ * JSON-RPC over one transport, the same on both sides of the gateway.
+ *
+ * Ids and progress tokens are minted here and never leave: who relays a request awaits another channel's answer, so the
+ * call stack is the map between the two. Closing answers everything that waits; answers that come late are dropped.
+ */
+import { RpcError, toRpc } from '../errors.ts'
+import { Json } from './json.ts'
+import {
+  type Answer,
+  errorText,
+  type Id,
+  isId,
+  MalformedMessage,
+  type Message,
+  notificationText,
+  parseBody,
+  type Request,
+  requestText,
+  resultText,
+  seemingId,
+} from './message.ts'
+
+/** The other side of a JSON-RPC conversation: someone who can be asked and told. */
+export interface Peer {
+  /**
+   * Asks, and waits for the one answer.
+   *
+   * @throws {RpcError} with the peer's own error, verbatim.
+   * @throws the reason of `signal`, after telling the peer that the request is cancelled.
+   * @throws the reason for which the channel closed.
+   */
+  request(method: string, params?: Json, options?: RequestOptions): Promise<Json>
+  /** Tells. Nothing comes back, not even whether it arrived. */
+  notify(method: string, params?: Json, relatedTo?: Id): void
+}
+
+export interface RequestOptions {
+  signal?: AbortSignal | undefined
+  /** Called with the params of each progress notification. Whoever sets it gets a token of this channel's own. */
+  onProgress?: ((progress: Json) => void) | undefined
+  /** The peer's own request in whose course this is asked: a transport with several ways out picks the right one. */
+  relatedTo?: Id | undefined
+}
+
+/** A request of the peer's, being worked on. */
+export interface Incoming {
+  readonly id: Id
+  /** Aborted when the peer cancels, with {@link Cancelled}, or when the channel closes. */
+  readonly signal: AbortSignal
+  /** Reports progress under the peer's token. Undefined if it did not ask for any. */
+  readonly progress: ((progress: Json) => void) | undefined
+}
+
+export interface Handler {
+  /** Its result, or what it throws, is the answer; see {@link toRpc}. */
+  onRequest(method: string, params: Json | undefined, from: Incoming): Promise<Json>
+  onNotification(method: string, params: Json | undefined): void
+  /** Something arrived that is no message. Returns what to tell the request that it seems to answer. */
+  onMalformed(text: string, why: MalformedMessage): Error
+  /** Called once, after everything that waited was answered. */
+  onClose(reason: Error): void
+}
+
+/** Bytes below, messages above. */
+export interface Transport {
+  /** A question or news. Never throws: what cannot be sent is followed by {@link Receiver.closed}. */
+  send(text: string, relatedTo?: Id): void
+  /** The last word on a request of the peer's: its answer, or undefined if it will have none. Never throws. */
+  settle(id: Id, text: string | undefined): void
+  /** Idempotent. */
+  close(): void
+}
+
+/** What a transport reports to. */
+export interface Receiver {
+  /** A message, or what should be one. */
+  receive(text: string): void
+  /** A message that could not be read whole: how it begins, and why. */
+  refused(beginning: string, why: string): void
+  /** No more will come. */
+  closed(reason: Error): void
+}
+
+/** Opens a transport that reports to `receiver`. */
+export type Connect = (receiver: Receiver) => Transport
+
+/** The peer took its request back. */
+export class Cancelled extends Error {
+  override name = 'Cancelled'
+  /** Of its `notifications/cancelled`. */
+  readonly params: Json
+
+  constructor(params: Json) {
+    super('cancelled by the caller')
+    this.params = params
+  }
+}
+
+interface Pending {
+  resolve(result: Json): void
+  reject(error: unknown): void
+  onProgress: RequestOptions['onProgress']
+  signal: AbortSignal | undefined
+  onAbort: (() => void) | undefined
+}
+
+export class Channel implements Peer, Receiver {
+  readonly #transport: Transport
+  readonly #handler: Handler
+  readonly #pending = new Map<number, Pending>()
+  readonly #incoming = new Map<Id, IncomingRequest>()
+  #lastId = 0
+  #closed: Error | undefined
+
+  constructor(connect: Connect, handler: Handler) {
+    this.#handler = handler
+    this.#transport = connect(this)
+  }
+
+  request(method: string, params?: Json, options: RequestOptions = {}): Promise<Json> {
+    const { signal, onProgress } = options
+    if (this.#closed) return Promise.reject(this.#closed)
+    if (signal?.aborted) return Promise.reject(signal.reason)
+
+    const id = ++this.#lastId
+    const { promise, resolve, reject } = Promise.withResolvers<Json>()
+    const onAbort = signal && (() => this.#cancel(id, signal.reason))
+    if (onAbort) signal.addEventListener('abort', onAbort)
+    this.#pending.set(id, { resolve, reject, onProgress, signal, onAbort })
+    const sent = onProgress ? withProgressToken(params, id) : params
+    this.#transport.send(requestText(String(id), method, sent), options.relatedTo)
+    return promise
+  }
+
+  notify(method: string, params?: Json, relatedTo?: Id): void {
+    if (!this.#closed) this.#transport.send(notificationText(method, params), relatedTo)
+  }
+
+  /** How many requests of ours wait for an answer. */
+  get waiting(): number {
+    return this.#pending.size
+  }
+
+  /** Whether a request of the peer's with this id is being worked on. */
+  isWorkingOn(id: Id): boolean {
+    return this.#incoming.has(canonical(id))
+  }
+
+  receive(text: string): void {
+    let body: Message | Message[]
+    try {
+      body = parseBody(text)
+    } catch (error) {
+      this.#malformed(text, error as MalformedMessage)
+      return
+    }
+    if (Array.isArray(body)) for (const message of body) this.accept(message)
+    else this.accept(body)
+  }
+
+  refused(beginning: string, why: string): void {
+    this.#malformed(beginning, new MalformedMessage(-32700, why))
+  }
+
+  /** Takes a message that was read already. */
+  accept(message: Message): void {
+    if (this.#closed) return
+    if (message.kind === 'request') this.#work(message)
+    else if (message.kind === 'notification') this.#hear(message.method, message.params)
+    else this.#settle(message)
+  }
+
+  /** Ends the conversation: what waits is rejected with `reason`, what is being worked on is aborted. */
+  close(reason: Error): void {
+    this.closed(reason)
+  }
+
+  closed(reason: Error): void {
+    if (this.#closed) return
+    this.#closed = reason
+    for (const id of this.#pending.keys()) this.#take(id)?.reject(reason)
+    const told = toRpc(reason)
+    for (const request of this.#incoming.values()) {
+      request.abort(reason)
+      this.#transport.settle(request.id, errorText(request.id, told))
+    }
+    this.#incoming.clear()
+    this.#transport.close()
+    this.#handler.onClose(reason)
+  }
+
+  #settle(answer: Answer): void {
+    const pending = this.#take(Number(answer.id))
+    if (!pending) return
+    if (answer.kind === 'result') pending.resolve(answer.result)
+    else pending.reject(new RpcError(answer.error))
+  }
+
+  #cancel(id: number, reason: unknown): void {
+    const pending = this.#take(id)
+    if (!pending) return
+    const params =
+      reason instanceof Cancelled
+        ? reason.params.with('requestId', id)
+        : Json.of({ requestId: id, reason: reason instanceof Error ? reason.message : undefined })
+    this.notify('notifications/cancelled', params)
+    pending.reject(reason)
+  }
+
+  #take(id: number): Pending | undefined {
+    const pending = this.#pending.get(id)
+    if (!pending) return undefined
+    this.#pending.delete(id)
+    if (pending.onAbort) pending.signal?.removeEventListener('abort', pending.onAbort)
+    return pending
+  }
+
+  #malformed(text: string, why: MalformedMessage): void {
+    const told = this.#handler.onMalformed(text, why)
+    const id = seemingId(text)
+    if (id !== undefined) this.#take(Number(id))?.reject(told)
+  }
+
+  #work({ id, method, params }: Request): void {
+    const key = canonical(id)
+    if (this.#incoming.has(key)) {
+      // Not settled: the request that came first keeps its id and its answer.
+      const error = Json.of({ code: -32600, message: `the request id ${id} is still in use` })
+      this.#transport.send(errorText(id, error))
+      return
+    }
+    let request: IncomingRequest
+    try {
+      request = new IncomingRequest(id, this.#progressFor(id, params))
+    } catch (error) {
+      this.#transport.settle(id, errorText(id, toRpc(error)))
+      return
+    }
+    this.#incoming.set(key, request)
+    this.#handler.onRequest(method, params, request).then(
+      (result) => this.#answer(key, request, resultText(id, result)),
+      (error) => this.#answer(key, request, errorText(id, toRpc(error))),
+    )
+  }
+
+  #answer(key: Id, request: IncomingRequest, text: string): void {
+    if (this.#incoming.get(key) !== request) return
+    this.#incoming.delete(key)
+    this.#transport.settle(request.id, text)
+  }
+
+  #progressFor(id: Id, params: Json | undefined): Incoming['progress'] {
+    const token = params?.member('_meta')?.member('progressToken')
+    if (!token) return undefined
+    if (!isId(token.text)) return undefined
+    return (progress) =>
+      this.notify('notifications/progress', progress.with('progressToken', token), id)
+  }
+
+  #hear(method: string, params: Json | undefined): void {
+    switch (method) {
+      case 'notifications/cancelled': {
+        const id = memberText(params, 'requestId')
+        const request = id === undefined ? undefined : this.#incoming.get(canonical(id))
+        if (!request) return
+        this.#incoming.delete(canonical(request.id))
+        request.abort(new Cancelled(params!))
+        this.#transport.settle(request.id, undefined)
+        return
+      }
+      case 'notifications/progress': {
+        const token = memberText(params, 'progressToken')
+        this.#pending.get(Number(token))?.onProgress?.(params!)
+        return
+      }
+      default:
+        this.#handler.onNotification(method, params)
+    }
+  }
+}
+
+class IncomingRequest implements Incoming {
+  readonly id: Id
+  readonly progress: Incoming['progress']
+  // Most requests are never cancelled, and half of those asked for their signal are ours to answer.
+  #controller: AbortController | undefined
+  #aborted: Error | undefined
+
+  constructor(id: Id, progress: Incoming['progress']) {
+    this.id = id
+    this.progress = progress
+  }
+
+  get signal(): AbortSignal {
+    if (!this.#controller) {
+      this.#controller = new AbortController()
+      if (this.#aborted) this.#controller.abort(this.#aborted)
+    }
+    return this.#controller.signal
+  }
+
+  abort(reason: Error): void {
+    this.#aborted = reason
+    this.#controller?.abort(reason)
+  }
+}
+
+/** One spelling per id, so that an answer or a cancellation finds its request. */
+function canonical(id: Id): Id {
+  return id.includes('\\') ? JSON.stringify(JSON.parse(id)) : id
+}
+
+/** Undefined also where it is there twice: then nobody can tell what is meant. */
+function memberText(params: Json | undefined, name: string): string | undefined {
+  try {
+    return params?.member(name)?.text
+  } catch {
+    return undefined
+  }
+}
+
+function withProgressToken(params: Json | undefined, token: number): Json {
+  const all = params ?? Json.of({})
+  return all.with('_meta', (all.member('_meta') ?? Json.of({})).with('progressToken', token))
+}

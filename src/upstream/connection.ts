@@ -1,0 +1,172 @@
+/**
+ * One initialized conversation with one server, on behalf of one client.
+ *
+ * The handshake is the client's own, so the server sees the capabilities of who will use it. What the server asks goes
+ * to that client and nobody else, along with a call in flight if there is one: many clients listen nowhere else.
+ */
+import type { Caller, ClientPeer } from '../caller.ts'
+import { GatewayError } from '../errors.ts'
+import type { Outcome } from '../events.ts'
+import { Channel, type Connect, type Handler, type Incoming } from '../rpc/channel.ts'
+import { Json } from '../rpc/json.ts'
+import type { Id, MalformedMessage } from '../rpc/message.ts'
+
+/** The last revision with sessions; newer ones have no `initialize`. */
+export const LATEST_LEGACY = '2025-11-25'
+
+export interface ConnectionObserver {
+  onNoise(text: string, why: string): void
+  onClose(connection: Connection, reason: Error): void
+}
+
+export class Connection {
+  readonly #server: string
+  readonly #client: ClientPeer
+  readonly #observer: ConnectionObserver
+  readonly #channel: Channel
+  readonly #calls = new Set<Id>()
+  #introduction: Json | undefined
+
+  private constructor(
+    server: string,
+    connect: Connect,
+    client: ClientPeer,
+    observer: ConnectionObserver,
+  ) {
+    this.#server = server
+    this.#client = client
+    this.#observer = observer
+    this.#channel = new Channel(connect, this.#handler())
+  }
+
+  /**
+   * Connects and shakes hands.
+   *
+   * @throws {GatewayError} `upstream_unreachable` if the server cannot be started, does not answer within `deadline` ms,
+   *   or answers nonsense. @throws {RpcError} if it refuses.
+   */
+  static async open(
+    server: string,
+    connect: Connect,
+    client: ClientPeer,
+    observer: ConnectionObserver,
+    deadline: number,
+  ): Promise<Connection> {
+    const connection = new Connection(server, connect, client, observer)
+    try {
+      await connection.#shakeHands(deadline)
+    } catch (error) {
+      connection.close(error as Error)
+      throw error
+    }
+    return connection
+  }
+
+  /** The server's result of `initialize`. */
+  get introduction(): Json {
+    return this.#introduction!
+  }
+
+  /** Relays a call of the client's. Progress and cancellation go along. */
+  async request(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
+    this.#calls.add(caller.id)
+    try {
+      return await this.#channel.request(method, params, {
+        signal: caller.signal,
+        onProgress: caller.progress,
+      })
+    } finally {
+      this.#calls.delete(caller.id)
+    }
+  }
+
+  notify(method: string, params: Json | undefined): void {
+    this.#channel.notify(method, params)
+  }
+
+  /** Idempotent. What is in flight is answered with `reason`. */
+  close(reason: Error): void {
+    this.#channel.close(reason)
+  }
+
+  async #shakeHands(deadline: number): Promise<void> {
+    const { introduction } = this.#client
+    const wanted = introduction.member('protocolVersion')
+    const hello = isLegacy(wanted)
+      ? introduction
+      : introduction.with('protocolVersion', LATEST_LEGACY)
+    // Not cancellable: initialize must not be cancelled (2025-11-25, basic/utilities/cancellation).
+    const answer = await within(deadline, this.#channel.request('initialize', hello), () => {
+      return new GatewayError(
+        'upstream_unreachable',
+        `server "${this.#server}" did not answer initialize within ${deadline} ms`,
+        { server: this.#server, hint: 'run its command by hand to see what it waits for' },
+      )
+    })
+    if (!isLegacy(answer.member('protocolVersion'))) {
+      throw new GatewayError(
+        'upstream_protocol',
+        `server "${this.#server}" answered initialize without a protocol version up to ${LATEST_LEGACY}`,
+        { server: this.#server },
+      )
+    }
+    this.#introduction = answer
+    this.#channel.notify('notifications/initialized')
+  }
+
+  #handler(): Handler {
+    return {
+      onRequest: (method, params, from) => this.#ask(method, params, from),
+      onNotification: (method, params) => this.#tell(method, params),
+      onMalformed: (text, why) => this.#complain(text, why),
+      onClose: (reason) => this.#observer.onClose(this, reason),
+    }
+  }
+
+  async #ask(method: string, params: Json | undefined, from: Incoming): Promise<Json> {
+    if (method === 'ping') return Json.of({})
+    return this.#client.request(method, params, {
+      signal: from.signal,
+      onProgress: from.progress,
+      relatedTo: [...this.#calls].at(-1),
+    })
+  }
+
+  #tell(method: string, params: Json | undefined): void {
+    // What a server logs belongs to the work it does; what has changed is news for the whole session.
+    const related = method === 'notifications/message' ? this.#onlyCall() : undefined
+    this.#client.notify(method, params, related)
+  }
+
+  #complain(text: string, why: MalformedMessage): Error {
+    this.#observer.onNoise(text, why.message)
+    return new GatewayError(
+      'upstream_protocol',
+      `server "${this.#server}" sent an answer that cannot be passed on: ${why.message}`,
+      { server: this.#server },
+    )
+  }
+
+  #onlyCall(): Id | undefined {
+    return this.#calls.size === 1 ? [...this.#calls][0] : undefined
+  }
+}
+
+export function outcomeOf(error: unknown): Outcome {
+  if (error instanceof GatewayError) return 'failed'
+  return error instanceof Error && error.name === 'Cancelled' ? 'cancelled' : 'error'
+}
+
+function isLegacy(version: Json | undefined): boolean {
+  return /^"\d{4}-\d{2}-\d{2}"$/.test(version?.text ?? '') && version!.text <= `"${LATEST_LEGACY}"`
+}
+
+async function within<T>(ms: number, promise: Promise<T>, late: () => Error): Promise<T> {
+  const { promise: deadline, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => reject(late()), ms)
+  try {
+    return await Promise.race([promise, deadline])
+  } finally {
+    clearTimeout(timer)
+  }
+}
