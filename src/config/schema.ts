@@ -46,6 +46,12 @@ export const GatewaySchema = v.strictObject({
     v.optional(count(1000), 30 * 60 * 1000),
     v.description('A session without request or open stream ends after this time.'),
   ),
+  streamLifetime: v.pipe(
+    v.optional(count(0), 0),
+    v.description(
+      'An event stream that carries an answer is closed after this time, and the client comes back for the rest: for proxies that cut long responses. 0 keeps it open. Only clients of 2025-11-25 are asked to come back.',
+    ),
+  ),
   maxSessions: v.pipe(
     v.optional(count(1), 10_000),
     v.description('How many sessions may be open at once.'),

@@ -26,6 +26,7 @@ export interface LegacyOptions {
   /** After how many ms without request or open stream a session ends. */
   sessionTimeout: number
   maxSessions: number
+  streamLifetime: number
 }
 
 const TICK = 5_000
@@ -96,26 +97,37 @@ export class Legacy {
     }
     const body = parse(await readText(request, this.#options.maxBodySize))
 
+    // Of the two forms it takes, a client that names the stream first wants that one.
+    const streamed = accept.indexOf('text/event-stream') < accept.indexOf('application/json')
     if (!Array.isArray(body) && body.kind === 'request' && body.method === 'initialize') {
-      return this.#initialize(body, endpoint, principal)
+      return this.#initialize(body, streamed, endpoint, principal)
     }
     const session = this.#session(request, endpoint, principal)
     if (Array.isArray(body) && session.protocolVersion !== BATCHES) {
       throw new GatewayError('invalid_request', `batches exist only in protocol version ${BATCHES}`)
     }
-    return session.post(body) ?? new Response(null, { status: 202 })
+    const version = headers.get('mcp-protocol-version') ?? session.protocolVersion
+    return session.post(body, { streamed, version }) ?? new Response(null, { status: 202 })
   }
 
-  async #initialize(message: Message, endpoint: Endpoint, principal: Principal): Promise<Response> {
+  async #initialize(
+    message: Message,
+    streamed: boolean,
+    endpoint: Endpoint,
+    principal: Principal,
+  ): Promise<Response> {
     if (this.#sessions.size >= this.#options.maxSessions) {
       throw new GatewayError('too_many_sessions', `${this.#sessions.size} sessions are open`, {
         hint: 'raise gateway.maxSessions, or lower gateway.sessionTimeout',
       })
     }
-    const session = new Session(sessionId(), principal, endpoint, this.#observe)
+    const session = new Session(sessionId(), principal, endpoint, {
+      streamLifetime: this.#options.streamLifetime,
+      observe: this.#observe,
+    })
     this.#sessions.set(session.id, session)
     session.ended.addEventListener('abort', () => this.#sessions.delete(session.id))
-    const response = await session.post(message)!
+    const response = await session.post(message, { streamed, version: '' })!
     if (!session.ended.aborted) response.headers.set('mcp-session-id', session.id)
     return response
   }

@@ -35,13 +35,27 @@ const STREAM_HEADERS = {
   'x-accel-buffering': 'no',
 }
 
+export interface SessionOptions {
+  /** After how many ms a stream that carries an answer is closed, to be resumed; 0 for never. */
+  streamLifetime: number
+  observe: Observer
+}
+
+/** How the answers to one POST are wanted. */
+export interface Form {
+  /** As an event stream even if nothing comes before the answer. */
+  streamed: boolean
+  /** The protocol version that the POST is in. */
+  version: string
+}
+
 export class Session implements ClientPeer, Transport {
   readonly id: string
   readonly principal: Principal
   readonly endpoint: Endpoint
   /** When it last heard from its client, on `performance.now`'s clock. */
   lastHeard = performance.now()
-  readonly #observe: Observer
+  readonly #options: SessionOptions
   readonly #ended = new AbortController()
   readonly #channel: Channel
   readonly #replay = new Replay()
@@ -51,11 +65,11 @@ export class Session implements ClientPeer, Transport {
   #introduction = Json.of({})
   #protocolVersion = ''
 
-  constructor(id: string, principal: Principal, endpoint: Endpoint, observe: Observer) {
+  constructor(id: string, principal: Principal, endpoint: Endpoint, options: SessionOptions) {
     this.id = id
     this.principal = principal
     this.endpoint = endpoint
-    this.#observe = observe
+    this.#options = options
     this.#channel = new Channel(() => this, this.#handler())
   }
 
@@ -97,8 +111,9 @@ export class Session implements ClientPeer, Transport {
    *
    * @returns the answer once there is one, as JSON if nothing was said before it, else as an event stream; undefined if
    *   there is nothing to answer.
+   * @throws {GatewayError} `invalid_request` for an id that is still in use.
    */
-  post(body: Message | Message[]): Promise<Response> | undefined {
+  post(body: Message | Message[], form: Form): Promise<Response> | undefined {
     this.lastHeard = performance.now()
     const messages = Array.isArray(body) ? body : [body]
     const ids = messages.flatMap((message) => (message.kind === 'request' ? message.id : []))
@@ -107,9 +122,9 @@ export class Session implements ClientPeer, Transport {
         throw new GatewayError('invalid_request', `the request id ${id} is still in use`)
       }
     }
-    const exchange = ids.length > 0 ? new Exchange(this, new Set(ids)) : undefined
+    const exchange = ids.length > 0 ? new Exchange(this, ids, form.version) : undefined
     for (const id of ids) this.#exchanges.set(id, exchange!)
-    if (Array.isArray(body)) exchange?.stream()
+    if (form.streamed || Array.isArray(body)) exchange?.stream()
     for (const message of messages) this.#channel.accept(message)
     return exchange?.response
   }
@@ -131,7 +146,7 @@ export class Session implements ClientPeer, Transport {
     }
     const ended = new ResumableStream(from!.stream, this.#replay, false)
     const response = this.streamed(ended.open(from!.sequence))
-    ended.end()
+    ended.close()
     return response
   }
 
@@ -142,7 +157,7 @@ export class Session implements ClientPeer, Transport {
     this.#ended.abort(error)
     this.#channel.close(error)
     if (this.#protocolVersion === '') return
-    this.#observe({ type: 'session_ended', endpoint: this.endpoint.name, reason })
+    this.#options.observe({ type: 'session_ended', endpoint: this.endpoint.name, reason })
   }
 
   /** Keeps open streams warm, and opens one for whoever has waited long enough. */
@@ -170,7 +185,7 @@ export class Session implements ClientPeer, Transport {
   close(): void {
     for (const [id, exchange] of this.#exchanges) exchange.settle(id, undefined)
     this.#exchanges.clear()
-    for (const stream of this.#streams.values()) stream.end()
+    for (const stream of this.#streams.values()) stream.close()
   }
 
   /** The id goes along because the answer to initialize may have to start before it is known. */
@@ -178,22 +193,26 @@ export class Session implements ClientPeer, Transport {
     return new Response(body, { headers: { ...STREAM_HEADERS, 'mcp-session-id': this.id } })
   }
 
-  openStream(): ResumableStream {
-    return this.#addStream(++this.#lastStream)
+  openStream(version: string): ResumableStream {
+    const stream = this.#addStream(++this.#lastStream, version)
+    const { streamLifetime } = this.#options
+    if (streamLifetime > 0 && version >= PRIMING_SINCE) {
+      setTimeout(() => stream.close(), streamLifetime).unref()
+    }
+    return stream
   }
 
   endStream(stream: ResumableStream): void {
-    stream.end()
+    stream.close()
     this.#streams.delete(stream.number)
   }
 
   #listening(): ResumableStream {
-    return this.#streams.get(LISTENING) ?? this.#addStream(LISTENING)
+    return this.#streams.get(LISTENING) ?? this.#addStream(LISTENING, this.#protocolVersion)
   }
 
-  #addStream(number: number): ResumableStream {
-    const priming = this.#protocolVersion >= PRIMING_SINCE
-    const stream = new ResumableStream(number, this.#replay, priming)
+  #addStream(number: number, version: string): ResumableStream {
+    const stream = new ResumableStream(number, this.#replay, version >= PRIMING_SINCE)
     this.#streams.set(number, stream)
     return stream
   }
@@ -236,7 +255,7 @@ export class Session implements ClientPeer, Transport {
     const result = await this.endpoint.initialize(caller)
     this.#protocolVersion = result.member('protocolVersion')!.get<string>()
     const client = String(params.member('clientInfo')?.get<{ name?: unknown } | null>()?.name)
-    this.#observe({ type: 'session_opened', endpoint: this.endpoint.name, client })
+    this.#options.observe({ type: 'session_opened', endpoint: this.endpoint.name, client })
     return result
   }
 }
@@ -246,22 +265,24 @@ class Exchange {
   readonly since = performance.now()
   readonly response: Promise<Response>
   readonly #session: Session
+  readonly #version: string
   readonly #open: Set<Id>
   readonly #respond: (response: Response) => void
   #stream: ResumableStream | undefined
 
-  constructor(session: Session, ids: Set<Id>) {
+  constructor(session: Session, ids: Id[], version: string) {
     const { promise, resolve } = Promise.withResolvers<Response>()
     this.response = promise
     this.#respond = resolve
     this.#session = session
-    this.#open = ids
+    this.#version = version
+    this.#open = new Set(ids)
   }
 
   /** From now on the answer comes as events. */
   stream(): ResumableStream {
     if (!this.#stream) {
-      this.#stream = this.#session.openStream()
+      this.#stream = this.#session.openStream(this.#version)
       this.#respond(this.#session.streamed(this.#stream.open()))
     }
     return this.#stream

@@ -4,7 +4,7 @@
  * A stream outlives the connections that carry it: events said while nobody listens wait in the session's bounded replay
  * buffer, and whoever comes with a `Last-Event-ID` gets what came after. (2025-11-25, Streamable HTTP, Resumability)
  */
-import { COMMENT, eventText } from '../rpc/eventstream.ts'
+import { COMMENT, eventText, primingText } from '../rpc/eventstream.ts'
 
 /** What a session keeps for replay, over all its streams. The oldest goes first. */
 export const MAX_REPLAY_EVENTS = 1_000
@@ -12,6 +12,8 @@ export const MAX_REPLAY_SIZE = 4 * 1024 * 1024
 /** What a client may leave unread before its connection is closed. It may come back and resume. */
 const MAX_UNREAD = 16 * 1024 * 1024
 
+/** After how many ms a client should try to resume. */
+const RETRY = 1_000
 /** How many connections may listen to one stream. */
 const MAX_LISTENERS = 4
 
@@ -77,7 +79,9 @@ export class ResumableStream {
           mine = controller
           if (this.#controllers.push(controller) > MAX_LISTENERS) close(this.#controllers.shift())
           // Something must flow at once, or proxies and clients wait for the headers.
-          this.#write(this.#priming && after === undefined ? eventText('', this.#id(0)) : COMMENT)
+          this.#write(
+            this.#priming && after === undefined ? primingText(this.#id(0), RETRY) : COMMENT,
+          )
           for (const { sequence, data } of this.#replay.after(
             this.number,
             after ?? this.#delivered,
@@ -100,8 +104,8 @@ export class ResumableStream {
     this.#write(eventText(data, this.#id(sequence)))
   }
 
-  /** Nothing more will be said. What was said can still be had from the replay. */
-  end(): void {
+  /** Closes what carries it. What was said meanwhile waits for whoever comes to resume. */
+  close(): void {
     for (const controller of this.#controllers) close(controller)
     this.#controllers = []
   }
