@@ -28,7 +28,7 @@ export const KEEP_ALIVE = 15_000
 const PRIMING_SINCE = '2025-11-25'
 const LISTENING = 0
 
-const JSON_HEADERS = { 'content-type': 'application/json' }
+const JSON_ANSWER = { headers: new Headers({ 'content-type': 'application/json' }) }
 const STREAM_HEADERS = {
   'content-type': 'text/event-stream',
   'cache-control': 'no-cache, no-transform',
@@ -294,7 +294,7 @@ class Exchange {
       if (text !== undefined) this.#stream.send(text)
       if (this.#open.size === 0) this.#session.endStream(this.#stream)
     } else if (text !== undefined) {
-      this.#respond(new Response(text, { headers: JSON_HEADERS }))
+      this.#respond(new Response(text, JSON_ANSWER))
     } else {
       // A cancelled request has no answer (2025-11-25, basic/utilities/cancellation): an event stream without events.
       this.#respond(this.#session.streamed(''))
@@ -317,10 +317,13 @@ class SessionCaller implements Caller {
   get principal(): Principal {
     return this.session.principal
   }
-  get signal(): AbortSignal {
-    return this.#from.signal
+  get aborted(): Error | undefined {
+    return this.#from.aborted
   }
   get progress(): Incoming['progress'] {
     return this.#from.progress
+  }
+  onAbort(listener: (reason: Error) => void): () => void {
+    return this.#from.onAbort(listener)
   }
 }

@@ -30,7 +30,7 @@ export class Replay {
     }
   }
 
-  /** What a stream said after an event; nothing if that is too long ago. */
+  /** What a stream said after an event, as far back as it is kept. */
   after(stream: number, sequence: number): { sequence: number; data: string }[] {
     return this.#events.filter((event) => event.stream === stream && event.sequence > sequence)
   }
@@ -79,13 +79,10 @@ export class ResumableStream {
           mine = controller
           if (this.#controllers.push(controller) > MAX_LISTENERS) close(this.#controllers.shift())
           // Something must flow at once, or proxies and clients wait for the headers.
-          this.#write(
-            this.#priming && after === undefined ? primingText(this.#id(0), RETRY) : COMMENT,
-          )
-          for (const { sequence, data } of this.#replay.after(
-            this.number,
-            after ?? this.#delivered,
-          )) {
+          const from = after ?? this.#delivered
+          const prime = this.#priming && after === undefined
+          this.#write(prime ? primingText(this.#id(from), RETRY) : COMMENT)
+          for (const { sequence, data } of this.#replay.after(this.number, from)) {
             this.#write(eventText(data, this.#id(sequence)))
           }
           this.#delivered = this.#sequence

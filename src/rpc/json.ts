@@ -20,9 +20,16 @@ export class Json {
     return new Json(text)
   }
 
-  /** The JSON of a value of our own. */
+  /**
+   * The JSON of a value of our own.
+   *
+   * @throws {TypeError} if it has none, as `undefined`.
+   */
   static of(value: unknown): Json {
-    return value instanceof Json ? value : new Json(JSON.stringify(value))
+    if (value instanceof Json) return value
+    const text: string | undefined = JSON.stringify(value)
+    if (text === undefined) throw new TypeError(`${typeof value} cannot be said in JSON`)
+    return new Json(text)
   }
 
   /** The slice of a text that {@link layout} has found to be a value. */

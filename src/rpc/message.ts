@@ -86,9 +86,15 @@ export function errorText(id: Id | 'null', error: Json): string {
  * author of the text chose it.
  */
 export function seemingId(text: string): Id | undefined {
-  const near = /^\s*\{\s*"jsonrpc"\s*:\s*"2\.0"\s*,\s*"id"\s*:\s*(\d+)\s*,/.exec(text.slice(0, 64))
-  return (near ?? /[,{]\s*"id"\s*:\s*(\d+)\s*\}\s*$/.exec(text.slice(-64)))?.[1]
+  const opening = text.slice(0, 96)
+  // Its id is the asker's own.
+  if (OPENS_QUESTION.test(opening)) return undefined
+  return (OPENS_WITH_ID.exec(opening) ?? CLOSES_WITH_ID.exec(text.slice(-64)))?.[1]
 }
+
+const OPENS_QUESTION = /^\s*\{(?:\s*"(?:jsonrpc|id)"\s*:\s*(?:"[^"\\]*"|\d+)\s*,)*\s*"method"\s*:/
+const OPENS_WITH_ID = /^\s*\{(?:\s*"jsonrpc"\s*:\s*"2\.0"\s*,)?\s*"id"\s*:\s*(\d+)\s*,/
+const CLOSES_WITH_ID = /[,{]\s*"id"\s*:\s*(\d+)\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$/
 
 function layoutOf(text: string): Layout {
   try {

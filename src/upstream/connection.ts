@@ -71,10 +71,7 @@ export class Connection {
   async request(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
     this.#calls.add(caller.id)
     try {
-      return await this.#channel.request(method, params, {
-        signal: caller.signal,
-        onProgress: caller.progress,
-      })
+      return await this.#channel.request(method, params, { serves: caller })
     } finally {
       this.#calls.delete(caller.id)
     }
@@ -126,8 +123,7 @@ export class Connection {
   async #ask(method: string, params: Json | undefined, from: Incoming): Promise<Json> {
     if (method === 'ping') return Json.of({})
     return this.#client.request(method, params, {
-      signal: from.signal,
-      onProgress: from.progress,
+      serves: from,
       relatedTo: [...this.#calls].at(-1),
     })
   }

@@ -59,7 +59,9 @@ class StdioChild implements Child {
   #unread = 0
   #writing = false
   #closing = false
-  #closed = Promise.withResolvers<void>()
+  readonly #closed = Promise.withResolvers<void>()
+  readonly #deaf = Promise.withResolvers<void>()
+  readonly #readers: { cancel(): Promise<void> }[] = []
   stderr = ''
 
   constructor(command: Command, receiver: Receiver, observer: ChildObserver) {
@@ -77,8 +79,11 @@ class StdioChild implements Child {
       detached: true,
     })
     observer.onSpawn?.(this.#process.pid)
-    const read = this.#readLines()
-    const drained = this.#drainStderr()
+    const { stdout, stderr } = this.#process
+    const lines = new Lines(MAX_LINE, receiver)
+    const read = this.#read(stdout, (bytes) => lines.push(bytes))
+    const decoder = new TextDecoder()
+    const drained = this.#read(stderr, (bytes) => this.#hear(decoder.decode(bytes, STREAM)))
     this.gone = this.#watch(read, drained)
   }
 
@@ -93,11 +98,12 @@ class StdioChild implements Child {
       this.#receiver.closed(new Error('it does not read its input'))
       return
     }
-    this.#queue.push(text)
+    this.#queue.push(oneLine(text))
     if (this.#writing) return
     this.#writing = true
-    // Whatever this turn of the event loop has to say goes out in one write: nearly twice the rate.
-    queueMicrotask(() => void this.#write())
+    // All that one turn of the event loop has to say goes out in one write. Requests come in by a turn each, microtasks
+    // between them, so a microtask would be too early.
+    setImmediate(() => void this.#write())
   }
 
   settle(_id: string, text: string | undefined): void {
@@ -123,78 +129,92 @@ class StdioChild implements Child {
         if (flushed instanceof Promise) await flushed
         this.#unread = this.#queue.reduce((sum, waiting) => sum + waiting.length, 0)
       }
+      // stdin EOF is the only request to leave that every platform has.
+      if (this.#closing) await stdin.end()
     } catch {
-      // It has closed its stdin: it is about to exit, and that will be reported.
+      this.#deaf.resolve()
     } finally {
       this.#writing = false
     }
   }
 
-  async #readLines(): Promise<void> {
-    const lines = new Lines(MAX_LINE, this.#receiver)
-    const reader = this.#process.stdout.getReader()
+  async #read(
+    stream: ReadableStream<Uint8Array>,
+    take: (bytes: Uint8Array) => void,
+  ): Promise<void> {
+    const reader = stream.getReader()
+    this.#readers.push(reader)
     try {
       for (;;) {
         const { done, value } = await reader.read()
         if (done) return
-        lines.push(value)
+        take(value)
       }
     } catch {
       // A broken pipe ends like a closed one.
     }
   }
 
-  async #drainStderr(): Promise<void> {
-    const decoder = new TextDecoder()
-    try {
-      for await (const chunk of this.#process.stderr) {
-        const text = decoder.decode(chunk, { stream: true })
-        this.stderr = (this.stderr + text).slice(-STDERR_KEPT)
-        this.#observer.onStderr?.(text)
-      }
-    } catch {
-      // As above.
-    }
+  #hear(text: string): void {
+    this.stderr = (this.stderr + text).slice(-STDERR_KEPT)
+    this.#observer.onStderr?.(text)
   }
 
   async #watch(read: Promise<void>, drained: Promise<void>): Promise<void> {
     const { exited } = this.#process
-    const exitedFirst = await Promise.race([
-      exited.then(() => true),
-      this.#closed.promise.then(() => false),
-    ])
-    if (exitedFirst) {
+    const closed = this.#closed.promise
+    await Promise.race([exited, read, this.#deaf.promise, closed])
+    if (!this.#closing) {
+      // Who closes a pipe is mostly about to exit, and how it exits says more.
+      await Promise.race([exited, closed, Bun.sleep(STEP)])
       // Its last words may still be in the pipes; a grandchild may hold those open for ever.
       await Promise.race([Promise.all([read, drained]), Bun.sleep(200)])
       this.#receiver.closed(new Error(ending(this.#process)))
     }
     this.#closing = true
     await this.#end()
+    // Who left the group may hold the pipes open, and go on talking.
+    for (const reader of this.#readers) reader.cancel().catch(() => {})
   }
 
-  /** The ladder. stdin EOF is the only request to leave that every platform has; signals are for those who ignore it. */
+  /** The ladder. Signals are for those who ignore the end of their input. */
   async #end(): Promise<void> {
-    const { stdin, pid } = this.#process
-    try {
-      await stdin.end()
-    } catch {
-      // It is closed already.
-    }
+    const { pid, exited } = this.#process
+    // Not awaited: it would take until a child that does not read is killed.
+    if (!this.#writing) void this.#write()
     if (await isGone(pid, STEP)) return
     signalGroup(pid, 'SIGTERM')
     if (await isGone(pid, STEP)) return
     signalGroup(pid, 'SIGKILL')
-    await this.#process.exited
+    await Promise.all([exited, isGone(pid, STEP)])
   }
 }
 
-/** Cuts bytes into lines of text, without the end of line. Of a line over the limit only the beginning is told. */
+const STREAM = { stream: true }
+
+/**
+ * The same JSON without line ends, which are nothing but white space in it. A client may write them between its tokens;
+ * to the child each would begin another message, of the client's own making. Some readers end lines at a lone CR too.
+ */
+function oneLine(json: string): string {
+  return json.includes('\n') || json.includes('\r') ? json.replace(/[\r\n]/g, ' ') : json
+}
+
+/** Of a line over the limit, how much is told: enough to see which request it answers. */
+const BEGINNING = 1024
+const END = 64
+
+/** Cuts bytes into lines of text, without the end of line. Of a line over the limit only its two ends are told. */
 export class Lines {
   readonly #limit: number
   readonly #receiver: Pick<Receiver, 'receive' | 'refused'>
-  #parts: Buffer[] = []
+  readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+  // Decoding each portion as it comes saves joining them: a long line is copied once less.
+  #begun = ''
+  #end = Buffer.alloc(0)
   #length = 0
 
+  /** @param limit in bytes. */
   constructor(limit: number, receiver: Pick<Receiver, 'receive' | 'refused'>) {
     this.#limit = limit
     this.#receiver = receiver
@@ -203,43 +223,46 @@ export class Lines {
   push(bytes: Uint8Array): void {
     const chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     let start = 0
-    for (;;) {
-      const end = chunk.indexOf(10, start)
-      if (end < 0) {
-        this.#keep(chunk.subarray(start))
-        return
-      }
-      if (this.#length === 0) this.#tell(chunk, start, end)
-      else {
+    for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
+      if (this.#length === 0 && end - start <= this.#limit) {
+        this.#tell(chunk.toString('utf8', start, end))
+      } else {
         this.#keep(chunk.subarray(start, end))
-        this.#tellParts()
+        this.#tellKept()
       }
       start = end + 1
     }
+    if (start < chunk.length) this.#keep(chunk.subarray(start))
   }
 
   #keep(part: Buffer): void {
-    if (part.length === 0) return
+    const fits = this.#length + part.length <= this.#limit
     this.#length += part.length
-    if (this.#length <= this.#limit) this.#parts.push(part)
-    else this.#parts = [Buffer.concat(this.#parts.slice(0, 1)).subarray(0, 1024)]
+    if (fits) this.#begun += this.#decoder.decode(part, { stream: true })
+    else {
+      this.#begun = this.#begun.slice(0, BEGINNING)
+      this.#end = Buffer.concat([this.#end, part.subarray(-END)]).subarray(-END)
+    }
   }
 
-  #tellParts(): void {
-    const line = this.#parts.length === 1 ? this.#parts[0]! : Buffer.concat(this.#parts)
+  #tellKept(): void {
+    const line = this.#begun + this.#decoder.decode()
+    const ends = line.slice(0, BEGINNING) + this.#end.toString()
     const length = this.#length
-    this.#parts = []
+    this.#begun = ''
+    this.#end = Buffer.alloc(0)
     this.#length = 0
-    if (length <= this.#limit) this.#tell(line, 0, line.length)
-    else
-      this.#receiver.refused(line.toString(), `a message of ${length} bytes, over ${this.#limit}`)
+    if (length <= this.#limit) this.#tell(line)
+    else this.#receiver.refused(ends, `a message of ${length} bytes, over ${this.#limit}`)
   }
 
-  #tell(line: Buffer, start: number, end: number): void {
-    if (end > start && line[end - 1] === 13) end--
-    if (end > start) this.#receiver.receive(line.toString('utf8', start, end))
+  #tell(line: string): void {
+    const text = line.endsWith('\r') ? line.slice(0, -1) : line
+    if (text !== '') this.#receiver.receive(text)
   }
 }
+
+const NEWLINE = 10
 
 /** Enough to find programs, the home directory and the language; nothing that is likely to hold a secret. */
 const INHERITED =
@@ -291,9 +314,9 @@ function inherited(): Record<string, string> {
 }
 
 function ending(process: Bun.Subprocess): string {
-  return process.signalCode
-    ? `it was ended by ${process.signalCode}`
-    : `it exited with code ${process.exitCode}`
+  if (process.signalCode) return `it was ended by ${process.signalCode}`
+  if (process.exitCode !== null) return `it exited with code ${process.exitCode}`
+  return 'it closed its stdin or stdout'
 }
 
 /** Waits until no process of the group is left. There is no event for that, so it looks, ever less often. */

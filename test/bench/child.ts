@@ -1,6 +1,7 @@
 /**
- * An MCP server over stdio that costs next to nothing: it reads and writes without an event loop, answers all calls of one
- * read with one write, and renders each result once. Its one tool answers with the shape and size asked for.
+ * An MCP server over stdio that costs next to nothing: it reads and writes without an event loop,
+ * answers all calls of one read with one write, and renders each result once. Its one tool answers
+ * with the shape and size asked for.
  */
 import { readSync, writeSync, writevSync } from 'node:fs'
 import { Lines } from './lines.ts'

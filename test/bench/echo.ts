@@ -1,6 +1,6 @@
 /**
- * The least an HTTP server on Bun can do for the same request: parse it, and serialise an answer of the asked size. Nothing
- * stands behind it. Arguments: the port.
+ * The least an HTTP server on Bun can do for the same request: parse it, and serialise an answer of
+ * the asked size. Nothing stands behind it. Arguments: the port.
  */
 import { type Call, resultOf, type ToolResult } from './result.ts'
 

@@ -1,7 +1,7 @@
 /**
- * Bytes in any portions become whole lines. Only new bytes are searched and a line is joined once, so that a line of
- * many portions costs no more than its length. What is left of a portion is kept without copying it: the caller must not
- * write into it again.
+ * Bytes in any portions become whole lines. Only new bytes are searched and a line is joined once,
+ * so that a line of many portions costs no more than its length. What is left of a portion is kept
+ * without copying it: the caller must not write into it again.
  */
 export class Lines {
   #parts: Uint8Array[] = []

@@ -1,7 +1,8 @@
 /**
  * Drives one target with wrk for a moment, and watches the target meanwhile.
  *
- * A failed run throws: a socket error, an error status or answers of the wrong size are never averaged away.
+ * A failed run throws: a socket error, an error status or answers of the wrong size are never
+ * averaged away.
  */
 import { existsSync } from 'node:fs'
 import { cpuOf, rssOf } from './proc.ts'
@@ -96,8 +97,8 @@ function judge(run: Load, output: string, used: number): Omit<Sample, 'rss'> {
   if (calls === 0) throw new Error('no call was answered')
   if (connect + read + write + timeout + status > 0) {
     throw new Error(
-      `of ${calls} calls ${status} had a status of 400 or above; socket errors: connect ${connect}, ` +
-        `read ${read}, write ${write}, timeout ${timeout}`,
+      `of ${calls} calls ${status} had a status of 400 or above; ` +
+        `socket errors: connect ${connect}, read ${read}, write ${write}, timeout ${timeout}`,
     )
   }
   if (wrong > 0) throw new Error(`${wrong} of ${calls} answers are wrong, such as: ${report[2]}`)

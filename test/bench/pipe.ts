@@ -1,6 +1,7 @@
 /**
- * The fixture (`child.ts`) as a child process: lines in, lines out. Lines sent in one tick leave in one write, and the
- * reader joins a long line once; both are what a gateway written with care does, so that none of it explains a difference.
+ * The fixture (`child.ts`) as a child process: lines in, lines out. Lines sent in one tick leave in
+ * one write, and the reader joins a long line once; both are what a gateway written with care does,
+ * so that none of it explains a difference.
  */
 import { Lines } from './lines.ts'
 

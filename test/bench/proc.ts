@@ -1,5 +1,6 @@
 /**
- * What Linux says about a process, for itself alone and without its children, and about the whole machine.
+ * What Linux says about a process, for itself alone and without its children, and about the whole
+ * machine.
  */
 import { readFileSync } from 'node:fs'
 
@@ -17,7 +18,8 @@ export function rssOf(pid: number): number {
 }
 
 /**
- * Waits until the machine has nothing to do: what the last run left behind must not be paid by the next.
+ * Waits until the machine has nothing to do: what the last run left behind must not be paid by the
+ * next.
  *
  * @returns false when it was still busy after half a second.
  */

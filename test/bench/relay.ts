@@ -1,6 +1,7 @@
 /**
- * What a gateway costs that does nothing but its one duty the ordinary way: both directions are parsed and serialised
- * again, ids are replaced by its own. No sessions, no checks, no routing, no limits. Arguments: the port.
+ * What a gateway costs that does nothing but its one duty the ordinary way: both directions are
+ * parsed and serialised again, ids are replaced by its own. No sessions, no checks, no routing, no
+ * limits. Arguments: the port.
  */
 import { openPipe } from './pipe.ts'
 

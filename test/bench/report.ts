@@ -1,6 +1,7 @@
 /**
- * Measurements as Markdown for the README. Absolute numbers are medians over the rounds; a ratio is the median of the ratios
- * of each round, whose two sides were measured within seconds of one another: the machine's moods cancel out.
+ * Measurements as Markdown for the README. Absolute numbers are medians over the rounds; a ratio is
+ * the median of the ratios of each round, whose two sides were measured within seconds of one
+ * another: the machine's moods cancel out.
  */
 import type { Sample } from './load.ts'
 import type { Call } from './result.ts'
@@ -30,21 +31,23 @@ export function reportOf(outcome: Outcome): string {
   const { machine, measurements, rounds, seconds, restless } = outcome
   const names = namesIn(measurements)
   // Until there is a gateway, the relay is what can be looked at.
-  const subjects = names.some(isGateway) ? names.filter(isGateway) : (['relay'] as const)
+  const subjects = names.filter(names.some(isGateway) ? isGateway : (name) => name === 'relay')
   const parts = [
     `\`${outcome.command}\`, ${outcome.date}: ${machine.cores} cores of ${machine.cpu}, ` +
       `${machine.kernel}, Bun ${machine.bun}, wrk ${machine.wrk}, gateway: ${outcome.gateway}. ` +
-      `Rounds of ${seconds} s: ${rounds}, the targets in turn. Load generator, target and server share the cores.`,
+      `Rounds of ${seconds} s: ${rounds}, the targets in turn. ` +
+      'Load generator, target and server share the cores.',
     names.map((name) => `- **${name}**: ${targets[name]}`).join('\n'),
-    'Each cell: requests/s · p50 / p99 ms · CPU µs per call of the target alone · its RSS in MB. Medians.',
+    'Each cell: requests/s · p50 / p99 ms · CPU µs per call of the target · its RSS in MB.',
     absoluteTable(measurements),
     ...subjects.flatMap((name) => [
       `**${name}** compared (medians of the ratios of each round):`,
       ratioTable(measurements, name),
     ]),
     outcome.start && startText(outcome.start),
-    'The load is closed: each connection asks again when it was answered. All share one MCP session. ' +
-      'wrk corrects its percentiles for what it could not ask meanwhile, direct does not. Answers are ASCII.',
+    'The load is closed: each connection asks again when it was answered. All share one MCP ' +
+      'session. wrk corrects its percentiles for what it could not ask meanwhile, direct does ' +
+      'not. Answers are ASCII.',
     restless > 0 && `${restless} of ${measurements.length} measurements began on a busy machine.`,
   ]
   return parts.filter(Boolean).join('\n\n')
@@ -56,7 +59,8 @@ function startText({ ready, idleRss }: Start): string {
   )
   return (
     `Start of the gateway, from exec to the first answer: ${middle} ms ` +
-    `(${least}–${most}, ${ready.length} starts). Idle RSS a second later: ${megabytes(idleRss)} MB.`
+    `(${least}–${most}, ${ready.length} starts). ` +
+    `Idle RSS a second later: ${megabytes(idleRss)} MB.`
   )
 }
 

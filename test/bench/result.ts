@@ -1,8 +1,10 @@
 /**
- * What the tool of the benchmark answers: a result whose JSON text has exactly the size asked for, always the same.
+ * What the tool of the benchmark answers: a result whose JSON text has exactly the size asked for,
+ * always the same.
  *
- * Two shapes, because parsing costs differ: `text` is one long string with an escape every 30–40 characters, as source
- * code has; `structured` is rows of small mixed values. Both are ASCII, the cheapest case for whoever decodes them.
+ * Two shapes, because parsing costs differ: `text` is one long string with an escape every 30–40
+ * characters, as source code has; `structured` is rows of small mixed values. Both are ASCII, the
+ * cheapest case for whoever decodes them.
  */
 
 export interface Call {
@@ -32,7 +34,7 @@ export function resultOf({ shape, bytes }: Call): ToolResult {
   return result
 }
 
-/** The call as a client sends it; `id` is text so that a load generator can put a placeholder there. */
+/** The call as a client sends it; `id` is text, so that it can be a placeholder. */
 export function requestText(id: string, call: Call): string {
   const params = {
     name: 'read',
@@ -79,7 +81,7 @@ function codeLine(line: number, pick: (below: number) => number): string {
     return `  const ${word()} = await ${word()}.open({ signal, retries: ${pick(9)} })\n`
   if (line % 3 === 1)
     return `  if (${word()}.${word()} > ${pick(5000)}) throw busy("${word()} is busy", ${word()})\n`
-  return `  // A ${word()} belongs to one ${word()} from handshake to end, the ${word()} waits its turn\n`
+  return `  // a ${word()} has one ${word()}\n`
 }
 
 function row(id: number, pick: (below: number) => number): Row {

@@ -1,9 +1,11 @@
 /**
- * `bun run bench`: compares the gateway with what it could cost at least, in one run and on one machine.
+ * `bun run bench`: compares the gateway with what it could cost at least, in one run and on one
+ * machine.
  *
- * Targets are measured in turn (A B C A B C …), because the machine's speed drifts and only neighbours compare. Each size of
- * result meets freshly started targets, so that memory says what that size takes. The tables go to stdout, progress to stderr;
- * any wrong answer ends the run with exit code 1.
+ * Targets are measured in turn (A B C A B C …), because the machine's speed drifts and only
+ * neighbours compare. Each size of result meets freshly started targets, so that memory says what
+ * that size takes. The tables go to stdout, progress to stderr; any wrong answer ends the run with
+ * exit code 1.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { cpus, release, tmpdir } from 'node:os'
@@ -44,7 +46,12 @@ interface Plan {
   seconds: number
 }
 
-process.exit(await main())
+process.exit(
+  await main().catch((error: Error) => {
+    console.error(error.message)
+    return 2
+  }),
+)
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
@@ -105,6 +112,7 @@ async function main(): Promise<number> {
     console.log(reportOf(outcome))
     return 0
   } catch (error) {
+    if (stop.signal.aborted) return 130
     console.error(`\nThe benchmark failed: ${(error as Error).message}`)
     return 1
   } finally {
@@ -120,7 +128,7 @@ async function measure(plan: Plan, bench: Bench) {
     await using open = new AsyncDisposableStack()
     const ready = []
     for (const name of plan.names) {
-      const target = open.use(await openTarget(name, bench))
+      const target = open.use(await during(name, call, openTarget(name, bench)))
       await during(name, call, target.warm(call))
       ready.push(target)
     }

@@ -1,6 +1,6 @@
 /**
- * A process under measurement, and, when it listens, the way to its first answer. Whoever starts one closes it; after
- * that neither it nor a child of it is left.
+ * A process under measurement, and, when it listens, the way to its first answer. Whoever starts
+ * one closes it; after that neither it nor a child of it is left.
  */
 import { randomUUID } from 'node:crypto'
 import type { Subprocess } from 'bun'
@@ -14,7 +14,11 @@ export interface Bench {
 
 export interface Running extends AsyncDisposable {
   child: Subprocess
-  /** The outcome of `work`, or why there is none: with what the process wrote to stderr, also if it died meanwhile. */
+  /**
+   * The outcome of `work`.
+   *
+   * @throws what `work` throws, or that the process died meanwhile, with what it wrote to stderr.
+   */
   during<T>(work: Promise<T>): Promise<T>
 }
 
@@ -28,8 +32,8 @@ export function run(command: string[], bench: Bench, ipc?: (message: unknown) =>
   const log = Bun.file(`${bench.directory}/${randomUUID()}.log`)
   const child = Bun.spawn(command, {
     cwd: bench.directory,
-    // A gateway that keeps state keeps it here, not in the home of whoever runs the benchmark.
-    env: { ...process.env, HOME: bench.directory },
+    // What keeps state keeps it here; and what runs on Bun ends with us even if we are killed.
+    env: { ...process.env, HOME: bench.directory, BUN_FEATURE_FLAG_NO_ORPHANS: '1' },
     stdio: ['ignore', 'ignore', log],
     signal: bench.signal,
     ...(ipc && { ipc }),
@@ -57,7 +61,7 @@ export function run(command: string[], bench: Bench, ipc?: (message: unknown) =>
   }
 }
 
-/** Starts a server that is told its port by `command`, and waits until it answers anything at all. */
+/** Starts a server on a port of our choice, and waits until it answers anything at all. */
 export async function serve(command: (port: number) => string[], bench: Bench): Promise<Server> {
   const port = freePort()
   const origin = `http://127.0.0.1:${port}`

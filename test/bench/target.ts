@@ -1,5 +1,6 @@
 /**
- * The things compared, each in processes of its own and behind one interface. Whoever opens a target closes it.
+ * The things compared, each in processes of its own and behind one interface. Whoever opens a
+ * target closes it.
  */
 import { existsSync, statSync } from 'node:fs'
 import type { Order, Report } from './direct.ts'
@@ -9,10 +10,10 @@ import { type Call, requestText, resultOf } from './result.ts'
 import { type Bench, openSession, run, type Server, serve } from './server.ts'
 
 export const targets = {
-  echo: 'bare `Bun.serve`: parses the request and serialises an answer of that size; nothing behind it',
+  echo: 'bare `Bun.serve`: parses the request and serialises an answer; nothing behind it',
   direct: 'the server driven over stdio by a Bun process that parses no answer; no HTTP',
   relay:
-    'HTTP in front of one server process; parses and re-serialises both ways; no sessions, no checks',
+    'HTTP in front of one server process; parses and serialises both ways; no sessions or checks',
   gateway: 'mcp-gateway as configured by default, in front of the same server',
   session:
     'mcp-gateway with `"isolation": "session"`: one server process, any number of calls at once',
@@ -48,6 +49,7 @@ export async function measureStart(times: number, bench: Bench): Promise<Start> 
     start.ready.push(server.ready)
     if (time > 0) continue
     await Bun.sleep(1000)
+    bench.signal.throwIfAborted()
     start.idleRss = rssOf(server.child.pid)
   }
   return start
@@ -57,7 +59,7 @@ const root = `${import.meta.dir}/../..`
 const compiled = `${root}/dist/mcp-gateway`
 const source = `${root}/src/main.ts`
 
-/** Which gateway is measured, or nothing when there is none yet. A compiled one older than the source is named so. */
+/** Which gateway is measured, if there is one. A compiled one older than the source is named so. */
 export function gatewayKind(): string | undefined {
   if (!existsSync(compiled)) return existsSync(source) ? '`bun src/main.ts`' : undefined
   const built = statSync(compiled).mtimeMs
@@ -115,7 +117,7 @@ async function openHttp(name: Exclude<TargetName, 'direct'>, bench: Bench): Prom
   }
 }
 
-/** Makes one call, compares the answer to the last member, and returns the size of the whole response. */
+/** Compares one answer to the last member, and returns the size of the whole response. */
 async function checkedAnswer(url: string, headers: Record<string, string>, call: Call) {
   const id = 100_000_000
   const response = await fetch(url, { method: 'POST', headers, body: requestText(`${id}`, call) })
@@ -155,5 +157,5 @@ async function serveTarget(name: Exclude<TargetName, 'direct'>, bench: Bench): P
 }
 
 function script(name: string): string[] {
-  return [process.execPath, '--no-orphans', `${import.meta.dir}/${name}.ts`]
+  return [process.execPath, `${import.meta.dir}/${name}.ts`]
 }
