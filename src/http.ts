@@ -73,6 +73,7 @@ export function listen(gateway: Gateway, version: string, observe: Observer): Li
   return {
     url: server.url,
     async close({ drain }) {
+      legacy.drain()
       const stopped = server.stop()
       const deadline = performance.now() + drain
       while (legacy.isWorking && performance.now() < deadline) await Bun.sleep(10)

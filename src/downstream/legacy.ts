@@ -38,6 +38,7 @@ export class Legacy {
   readonly #observe: Observer
   readonly #sessions = new Map<string, Session>()
   readonly #timer: NodeJS.Timeout
+  #draining = false
 
   constructor(options: LegacyOptions, observe: Observer) {
     this.#options = options
@@ -77,6 +78,11 @@ export class Legacy {
     }
   }
 
+  /** From now on takes no new requests. Answers and notifications that belong to those in flight still come through. */
+  drain(): void {
+    this.#draining = true
+  }
+
   /** Ends every session; what is in flight is answered with `reason`. */
   close(reason: string): void {
     clearInterval(this.#timer)
@@ -97,6 +103,9 @@ export class Legacy {
     }
     const body = parse(await readText(request, this.#options.maxBodySize))
 
+    if (this.#draining && [body].flat().some(({ kind }) => kind === 'request')) {
+      throw new GatewayError('shutting_down', 'the gateway is shutting down')
+    }
     // Of the two forms it takes, a client that names the stream first wants that one.
     const streamed = accept.indexOf('text/event-stream') < accept.indexOf('application/json')
     if (!Array.isArray(body) && body.kind === 'request' && body.method === 'initialize') {
@@ -116,11 +125,7 @@ export class Legacy {
     endpoint: Endpoint,
     principal: Principal,
   ): Promise<Response> {
-    if (this.#sessions.size >= this.#options.maxSessions) {
-      throw new GatewayError('too_many_sessions', `${this.#sessions.size} sessions are open`, {
-        hint: 'raise gateway.maxSessions, or lower gateway.sessionTimeout',
-      })
-    }
+    if (this.#sessions.size >= this.#options.maxSessions) this.#makeRoom()
     const session = new Session(sessionId(), principal, endpoint, {
       streamLifetime: this.#options.streamLifetime,
       observe: this.#observe,
@@ -130,6 +135,18 @@ export class Legacy {
     const response = await session.post(message, { streamed, version: '' })!
     if (!session.ended.aborted) response.headers.set('mcp-session-id', session.id)
     return response
+  }
+
+  /** Ends the session that was silent longest. Many clients leave without a word, and come back as somebody new. */
+  #makeRoom(): void {
+    const idle = [...this.#sessions.values()].filter((session) => !session.isActive)
+    const longest = idle.sort((a, b) => a.lastHeard - b.lastHeard)[0]
+    if (!longest) {
+      throw new GatewayError('too_many_sessions', `${this.#sessions.size} sessions are in use`, {
+        hint: 'raise gateway.maxSessions',
+      })
+    }
+    longest.end('room was needed for another')
   }
 
   async #get(request: Request, endpoint: Endpoint, principal: Principal): Promise<Response> {

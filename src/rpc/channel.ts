@@ -107,6 +107,8 @@ interface Pending {
   progress: Incoming['progress']
   /** Takes the listener for its cancellation off. */
   release: (() => void) | undefined
+  /** The way it went, for its cancellation to follow. */
+  relatedTo: Id | undefined
 }
 
 export class Channel implements Peer, Receiver {
@@ -131,7 +133,7 @@ export class Channel implements Peer, Receiver {
     const { promise, resolve, reject } = Promise.withResolvers<Json>()
     const release = serves?.onAbort((reason) => this.#cancel(id, reason))
     const progress = serves?.progress
-    this.#pending.set(id, { resolve, reject, progress, release })
+    this.#pending.set(id, { resolve, reject, progress, release, relatedTo })
     const sent = progress ? withProgressToken(params, id) : params
     this.#transport.send(requestText(String(id), method, sent), relatedTo)
     return promise
@@ -208,7 +210,7 @@ export class Channel implements Peer, Receiver {
       reason instanceof Cancelled
         ? reason.params.with('requestId', id)
         : Json.of({ requestId: id, reason: reason.message })
-    this.notify('notifications/cancelled', params)
+    this.notify('notifications/cancelled', params, pending.relatedTo)
     pending.reject(reason)
   }
 

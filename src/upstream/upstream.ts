@@ -7,7 +7,7 @@ import type { Caller, ClientPeer } from '../caller.ts'
 import type { ServerConfig } from '../config/schema.ts'
 import { GatewayError, RpcError, toError } from '../errors.ts'
 import type { Observer } from '../events.ts'
-import type { Connect } from '../rpc/channel.ts'
+import type { Connect, Receiver } from '../rpc/channel.ts'
 import type { Json } from '../rpc/json.ts'
 import { Connection } from './connection.ts'
 import { Pool } from './pool.ts'
@@ -31,7 +31,7 @@ export class Upstream {
   readonly #config: ServerConfig
   readonly #observe: Observer
   readonly #pool: Pool
-  readonly #children = new Set<Child>()
+  readonly #children = new Map<Child, Receiver>()
   #state: State = 'starting'
   #reason: string | undefined
 
@@ -73,16 +73,13 @@ export class Upstream {
   /** Resolves when no process of it is left. */
   async close(): Promise<void> {
     this.#state = 'stopped'
-    const reason = new GatewayError('shutting_down', `server "${this.name}" is being stopped`)
-    for (const connection of this.#pool.connections) connection.close(reason)
-    for (const child of this.#children) child.close()
-    await Promise.all([...this.#children].map((child) => child.gone))
+    const children = [...this.#children]
+    for (const [, receiver] of children) receiver.closed(this.#stopped())
+    await Promise.all(children.map(([child]) => child.gone))
   }
 
   async #open(client: ClientPeer): Promise<Connection> {
-    if (this.#state === 'stopped') {
-      throw new GatewayError('shutting_down', `server "${this.name}" is being stopped`)
-    }
+    if (this.#state === 'stopped') throw this.#stopped()
     const started = performance.now()
     let child: Child | undefined
     const connect: Connect = (receiver) => {
@@ -91,6 +88,7 @@ export class Upstream {
         refused: (beginning, why) => receiver.refused(beginning, why),
         closed: (reason) => receiver.closed(this.#closed(reason.message)),
       })
+      this.#children.set(child, receiver)
       return child
     }
     try {
@@ -131,7 +129,7 @@ export class Upstream {
     }
   }
 
-  #spawn(receiver: Parameters<typeof spawnChild>[1]): Child {
+  #spawn(receiver: Receiver): Child {
     let child: Child
     try {
       child = spawnChild(this.#config, receiver, {
@@ -145,10 +143,13 @@ export class Upstream {
         { server: this.name, cause: error },
       )
     }
-    this.#children.add(child)
     child.gone.then(() => this.#children.delete(child))
     this.#observe({ type: 'upstream_spawned', server: this.name, pid: child.pid })
     return child
+  }
+
+  #stopped(): GatewayError {
+    return new GatewayError('shutting_down', `server "${this.name}" is being stopped`)
   }
 
   #closed(how: string): GatewayError {

@@ -356,9 +356,24 @@ test('the aggregate of one server is that server; of several there is none yet',
   })
 })
 
-test('no more sessions are opened than configured', async () => {
+test('of more sessions than configured, the one that was silent longest makes room', async () => {
+  await using small = startGateway({ raw: stdio('raw') }, { maxSessions: 2 })
+  const [first, second] = [
+    await RawSession.open(small.at('raw')),
+    await RawSession.open(small.at('raw')),
+  ]
+  await first.call(1, 'wrong_id')
+  const third = await RawSession.open(small.at('raw'))
+  expect((await second.post(ping)).status).toBe(404)
+  expect((await first.post(ping)).status).toBe(200)
+  expect((await third.post(ping)).status).toBe(200)
+  expect((await small.health()).sessions).toBe(2)
+})
+
+test('no session that is in use is ended for another', async () => {
   await using small = startGateway({ raw: stdio('raw') }, { maxSessions: 1 })
-  await RawSession.open(small.at('raw'))
+  const only = await RawSession.open(small.at('raw'))
+  await only.listen()
   const response = await post(small.at('raw'), initialize)
   expect(response.status).toBe(503)
   expect(await response.json()).toMatchObject({ error: { data: { code: 'too_many_sessions' } } })
