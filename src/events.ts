@@ -36,7 +36,7 @@ const LEVEL_OF: Record<GatewayEvent['type'], LogLevel> = {
   upstream_closed: 'info',
   upstream_noise: 'warn',
   upstream_stderr: 'debug',
-  request_refused: 'warn',
+  request_refused: 'info',
   stopping: 'info',
   fault: 'error',
 }
@@ -53,8 +53,12 @@ export function logLines(level: LogLevel, write: (line: string) => void): Observ
   }
 }
 
-/** One line, whatever it holds: what a server wrote must not forge another log line. */
+/** One line, whatever it holds: what a server wrote must not forge another log line, nor steer a terminal. */
 function printed(value: unknown): string {
   const text = value instanceof Error ? (value.stack ?? value.message) : String(value)
-  return /^[\w./:@-]+$/.test(text) ? text : JSON.stringify(text.slice(0, 2000))
+  if (/^[\w./:@-]+$/.test(text)) return text
+  return JSON.stringify(text.slice(0, 2000)).replace(
+    /[\x7f-\x9f\u2028\u2029]/g,
+    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
 }

@@ -41,4 +41,9 @@ export class Gateway {
   async close(): Promise<void> {
     await Promise.all([...this.#upstreams.values()].map((upstream) => upstream.close()))
   }
+
+  /** For who cannot wait: ends every child process at once. */
+  kill(): void {
+    for (const upstream of this.#upstreams.values()) upstream.kill()
+  }
 }

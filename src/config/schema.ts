@@ -6,20 +6,47 @@
 import * as v from 'valibot'
 
 const text = v.pipe(v.string(), v.nonEmpty('must not be empty'))
-const count = (least: number) =>
+/** What the operating system takes for a program, an argument, a directory or the value of a variable. */
+const word = v.pipe(v.string(), v.regex(/^[^\0]*$/, 'must not contain a NUL character'))
+const file = v.pipe(
+  text,
+  v.regex(/^[^\x00-\x1f]*$/, 'must not contain a control character; a backslash is written twice'),
+)
+const host = v.pipe(
+  text,
+  v.check(
+    (name) => /^[\w-]+(\.[\w-]+)*$/.test(name) || isIPv6(name),
+    'must be a host name or an IP address, without scheme, port or brackets',
+  ),
+  v.toLowerCase(),
+)
+const origin = v.pipe(
+  text,
+  v.regex(
+    /^[a-z][a-z\d+.-]*:\/\/[^/?#\s]+$/i,
+    'must be an origin as browsers send it, without path: https://app.example',
+  ),
+  v.toLowerCase(),
+)
+/** `node:net` has one, too, and half a millisecond of every start goes into loading that. */
+const isIPv6 = (name: string) => /^[\da-f:.]+$/i.test(name) && URL.canParse(`http://[${name}]`)
+const count = (least: number, most = Number.MAX_SAFE_INTEGER) =>
   v.pipe(
     v.number(),
     v.integer('must be a whole number'),
     v.minValue(least, `must be at least ${least}`),
+    v.maxValue(most, `must be at most ${most}`),
   )
+/** Longer ones would make a timer go off at once. */
+const duration = (least: number) => count(least, 2 ** 31 - 1)
 
 export const GatewaySchema = v.strictObject({
   host: v.pipe(
-    v.optional(text, '127.0.0.1'),
+    v.optional(host, '127.0.0.1'),
     v.description('Address to listen on. Without authentication only the loopback is listened on.'),
   ),
   port: v.pipe(
-    v.optional(v.pipe(count(0), v.maxValue(65535, 'must be at most 65535')), 4298),
+    v.optional(count(0, 65535), 4298),
     v.description('Port to listen on; 0 takes a free one.'),
   ),
   allowUnauthenticated: v.pipe(
@@ -27,13 +54,13 @@ export const GatewaySchema = v.strictObject({
     v.description('Listen on `host` although anybody who reaches it can use every server.'),
   ),
   allowedHosts: v.pipe(
-    v.optional(v.array(text), []),
+    v.optional(v.array(host), []),
     v.description(
       'Host names, besides the loopback ones and `host`, under which clients may come.',
     ),
   ),
   allowedOrigins: v.pipe(
-    v.optional(v.array(text), []),
+    v.optional(v.array(origin), []),
     v.description(
       'Origins of web pages, besides loopback ones, that may call: `https://app.example`.',
     ),
@@ -43,41 +70,51 @@ export const GatewaySchema = v.strictObject({
     v.description('Largest request body.'),
   ),
   sessionTimeout: v.pipe(
-    v.optional(count(1000), 30 * 60 * 1000),
+    v.optional(duration(1000), 30 * 60 * 1000),
     v.description('A session without request or open stream ends after this time.'),
   ),
   streamLifetime: v.pipe(
-    v.optional(count(0), 0),
+    v.optional(duration(0), 0),
     v.description(
       'An event stream that carries an answer is closed after this time, and the client comes back for the rest: for proxies that cut long responses. 0 keeps it open. Only clients of 2025-11-25 are asked to come back.',
     ),
   ),
   maxSessions: v.pipe(
-    v.optional(count(1), 10_000),
-    v.description('How many sessions may be open at once.'),
+    v.optional(count(1), 256),
+    v.description(
+      'How many sessions may be open at once. When they are, the one that was silent longest makes room; if all are in use, no other is opened.',
+    ),
   ),
 })
 
+const variable = v.pipe(
+  v.string(),
+  v.regex(/^[^=\0]+$/, 'the name of a variable is not empty and has no "="'),
+)
+
 export const ServerSchema = v.strictObject({
   command: v.pipe(
-    text,
+    file,
     v.description('Program to start. It is looked up in PATH; no shell sees it.'),
   ),
-  args: v.pipe(v.optional(v.array(v.string()), []), v.description('Its arguments.')),
+  args: v.pipe(v.optional(v.array(word), []), v.description('Its arguments.')),
   env: v.pipe(
-    v.optional(v.record(v.string(), v.string()), {}),
+    v.optional(v.record(variable, word), {}),
     v.description('Environment variables for it, besides the few of ours that it gets.'),
   ),
   inheritEnv: v.pipe(
     v.optional(v.boolean(), false),
     v.description('Give it all of our environment.'),
   ),
-  cwd: v.pipe(v.optional(text), v.description('Directory to start it in.')),
+  cwd: v.pipe(v.optional(file), v.description('Directory to start it in.')),
 })
 
 const serverName = v.pipe(
   v.string(),
-  v.regex(/^[\w.-]{1,64}$/, 'a server name has 1 to 64 letters, digits, "_", "." or "-"'),
+  v.regex(
+    /^\w[\w.-]{0,63}$/,
+    'a server name has 1 to 64 letters, digits, "_", "." or "-", and does not begin with "." or "-"',
+  ),
 )
 
 export const ConfigSchema = v.strictObject({

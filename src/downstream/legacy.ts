@@ -200,13 +200,22 @@ function parse(text: string): Message | Message[] {
   }
 }
 
-/** @throws {GatewayError} `body_too_large` before more than `limit` bytes are held. */
+/**
+ * @throws {GatewayError} `body_too_large` before more than `limit` bytes are held; `invalid_request` if the client left
+ *   before its end.
+ */
 async function readText(request: Request, limit: number): Promise<string> {
   const length = request.headers.get('content-length')
-  if (length !== null) {
-    if (Number(length) > limit) throw tooLarge(limit)
-    return request.text()
+  if (length !== null && Number(length) > limit) throw tooLarge(limit)
+  try {
+    return length === null ? await readChunks(request, limit) : await request.text()
+  } catch (error) {
+    if (error instanceof GatewayError) throw error
+    throw new GatewayError('invalid_request', 'the body did not arrive whole', { cause: error })
   }
+}
+
+async function readChunks(request: Request, limit: number): Promise<string> {
   const chunks: Uint8Array[] = []
   let size = 0
   for await (const chunk of request.body ?? []) {

@@ -171,7 +171,7 @@ export function layout(text: string): Layout {
       continue
     } else if (c === OPEN_BRACE || c === OPEN_BRACKET) {
       if (expected !== VALUE && expected !== FIRST_VALUE) throw unexpected(text, at)
-      if (depth === MAX_DEPTH) throw new SyntaxError(`JSON nested deeper than ${MAX_DEPTH}`)
+      if (depth === MAX_DEPTH) throw new SyntaxError(`nested deeper than ${MAX_DEPTH}`)
       if (depth === 0) kind = c === OPEN_BRACE ? 'object' : 'array'
       around[depth++] = container
       container = c
@@ -250,7 +250,7 @@ function closingQuote(text: string, string: number, at: number): number {
     while (text.charCodeAt(slashes - 1) === BACKSLASH) slashes--
     if ((quote - slashes) % 2 === 0) return quote
   }
-  throw new SyntaxError(`JSON string at position ${string} does not end`)
+  throw new SyntaxError(`the string at position ${string} does not end`)
 }
 
 function endOfScalar(text: string, at: number, first: number): number {
@@ -279,5 +279,5 @@ function endOfDigits(text: string, at: number): number {
 
 function unexpected(text: string, at: number): SyntaxError {
   const found = at < text.length ? JSON.stringify(text[at]) : 'the end'
-  return new SyntaxError(`JSON: unexpected ${found} at position ${at}`)
+  return new SyntaxError(`unexpected ${found} at position ${at}`)
 }

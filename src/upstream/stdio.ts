@@ -18,6 +18,7 @@ export interface Command {
 /** What the owner of a child learns beside its messages. */
 export interface ChildObserver {
   onSpawn?(pid: number): void
+  /** Whole lines of stderr, one or more. */
   onStderr?(text: string): void
 }
 
@@ -27,6 +28,8 @@ export interface Child extends Transport {
   readonly stderr: string
   /** Resolves when no process of its group is left. */
   readonly gone: Promise<void>
+  /** Ends its whole group at once, without the ladder. */
+  kill(): void
 }
 
 /** Longer lines are not read: the largest results seen in the wild are images of some 30 MB. */
@@ -63,6 +66,7 @@ class StdioChild implements Child {
   readonly #deaf = Promise.withResolvers<void>()
   readonly #readers: { cancel(): Promise<void> }[] = []
   stderr = ''
+  #stderrLine = ''
 
   constructor(command: Command, receiver: Receiver, observer: ChildObserver) {
     this.#receiver = receiver
@@ -116,6 +120,10 @@ class StdioChild implements Child {
     this.#closed.resolve()
   }
 
+  kill(): void {
+    signalGroup(this.pid, 'SIGKILL')
+  }
+
   async #write(): Promise<void> {
     const { stdin } = this.#process
     try {
@@ -157,7 +165,10 @@ class StdioChild implements Child {
 
   #hear(text: string): void {
     this.stderr = (this.stderr + text).slice(-STDERR_KEPT)
-    this.#observer.onStderr?.(text)
+    const begun = this.#stderrLine + text
+    const end = begun.length > STDERR_KEPT ? begun.length : begun.lastIndexOf('\n') + 1
+    this.#stderrLine = begun.slice(end)
+    if (end > 0) this.#observer.onStderr?.(begun.slice(0, end))
   }
 
   async #watch(read: Promise<void>, drained: Promise<void>): Promise<void> {

@@ -3,6 +3,7 @@
  *
  * It fails alone and says why. Closing it ends every process it ever started.
  */
+import { existsSync } from 'node:fs'
 import type { Caller, ClientPeer } from '../caller.ts'
 import type { ServerConfig } from '../config/schema.ts'
 import { GatewayError, RpcError, toError } from '../errors.ts'
@@ -78,6 +79,11 @@ export class Upstream {
     await Promise.all(children.map(([child]) => child.gone))
   }
 
+  /** For who cannot wait: ends every process of it at once. */
+  kill(): void {
+    for (const child of this.#children.keys()) child.kill()
+  }
+
   async #open(client: ClientPeer): Promise<Connection> {
     if (this.#state === 'stopped') throw this.#stopped()
     const started = performance.now()
@@ -101,8 +107,8 @@ export class Upstream {
             this.#observe({
               type: 'upstream_noise',
               server: this.name,
-              text: text.slice(0, 200),
-              why,
+              text: this.#redact(text).slice(0, 200),
+              why: this.#redact(why),
             }),
           onClose: (closed, reason) => {
             this.#pool.forget(closed)
@@ -137,9 +143,14 @@ export class Upstream {
           this.#observe({ type: 'upstream_stderr', server: this.name, text: this.#redact(text) }),
       })
     } catch (error) {
+      const { cwd } = this.#config
+      const why =
+        cwd !== undefined && !existsSync(cwd)
+          ? `its cwd does not exist: ${cwd}`
+          : toError(error).message
       throw new GatewayError(
         'upstream_unreachable',
-        `server "${this.name}" cannot be started: ${toError(error).message}`,
+        `server "${this.name}" cannot be started: ${why}`,
         { server: this.name, cause: error },
       )
     }

@@ -1,0 +1,304 @@
+/**
+ * From text to a `Config`, or to every fault in it.
+ *
+ * A fault is told with file, line, option, what was found and what to write instead, all faults at once. Values are
+ * shown only where none can be a secret.
+ */
+import { type Node, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser'
+import * as v from 'valibot'
+import { type Config, ConfigSchema } from './schema.ts'
+
+/** The configuration cannot be used. Its message is complete: one line per fault. */
+export class ConfigError extends Error {
+  override name = 'ConfigError'
+}
+
+/**
+ * Reads a configuration from JSON with comments and trailing commas.
+ *
+ * @param source how the text is called in messages.
+ * @throws {ConfigError}
+ */
+export function parseConfig(text: string, source: string): Config {
+  // Of a byte order mark the parser would make a symbol of its own.
+  const bare = text.replace(/^\ufeff/, '')
+  const lineAt = (offset: number) => bare.slice(0, offset).split('\n').length
+  const tree = parseJson(bare, (offset, what) => `${source}:${lineAt(offset)}: ${what}`)
+
+  const faults = [...misplaced(tree, ConfigSchema, [], lineAt)]
+  const settled = new Set(faults.flatMap(({ settles }) => settles.map(pathText)))
+  const result = v.safeParse(ConfigSchema, nodeValue(tree), { abortPipeEarly: true })
+  for (const issue of result.issues ?? []) {
+    const path = (issue.path ?? []).map(({ key }) => key as string | number)
+    const isUnknownKey = issue.type === 'strict_object' && issue.expected === 'never'
+    if (isUnknownKey || within(path).some((at) => settled.has(pathText(at)))) continue
+    faults.push({ path, offset: offsetOf(tree, path), what: said(issue, path), settles: [] })
+  }
+  if (faults.length > 0) {
+    faults.sort((a, b) => a.offset - b.offset)
+    throw new ConfigError(
+      faults
+        .map(({ path, offset, what }) => `${source}:${lineAt(offset)}: ${pathText(path)}: ${what}`)
+        .join('\n'),
+    )
+  }
+  return result.output as Config
+}
+
+type Path = (string | number)[]
+type Schema = v.GenericSchema
+
+/** A path and all it is inside of. */
+const within = (path: Path): Path[] => [path, ...path.map((_, i) => path.slice(0, i))]
+
+interface Fault {
+  path: Path
+  offset: number
+  what: string
+  /** Of these, and what is inside, nothing more need be said. */
+  settles: Path[]
+}
+
+function parseJson(text: string, at: (offset: number, what: string) => string): Node {
+  const errors: ParseError[] = []
+  const tree = parseTree(text, errors, { allowTrailingComma: true })
+  if (!/\S/.test(text)) {
+    throw new ConfigError(
+      at(0, 'the file is empty: write {"mcpServers": {"NAME": {"command": "PROGRAM"}}}'),
+    )
+  }
+  const [first] = errors
+  if (!first && tree) return tree
+  // At the end of the file the line that counts is the last one with something on it.
+  const offset = Math.min(first?.offset ?? 0, text.trimEnd().length)
+  const code = first ? printParseErrorCode(first.error) : 'ValueExpected'
+  throw new ConfigError(at(offset, `not JSON: ${SYNTAX[code] ?? code}`))
+}
+
+const SYNTAX: Record<string, string> = {
+  InvalidSymbol: 'a word that JSON does not know; names and strings are written in double quotes',
+  InvalidNumberFormat: 'this is no number',
+  PropertyNameExpected: 'a name in double quotes is expected',
+  ValueExpected: 'a value is expected',
+  ColonExpected: 'a colon is expected after the name',
+  CommaExpected: 'a comma is missing before this',
+  CloseBraceExpected: 'a "}" is missing',
+  CloseBracketExpected: 'a "]" is missing',
+  EndOfFileExpected: 'nothing may follow the last "}"',
+  InvalidCommentToken: 'comments begin with "//" or "/*"',
+  UnexpectedEndOfComment: 'the comment has no end',
+  UnexpectedEndOfString: 'a string has no closing quote on its line',
+  UnexpectedEndOfNumber: 'a number has no end',
+  InvalidUnicode: '"\\u" needs four hexadecimal digits',
+  InvalidEscapeCharacter: 'a backslash is written twice: "\\\\"',
+  InvalidCharacter: 'a control character; in a string, tab is written "\\t" and a new line "\\n"',
+}
+
+/** What the schema alone would not see, or would tell of only the first: keys, and arrays instead of objects. */
+function* misplaced(
+  node: Node,
+  schema: Schema | undefined,
+  path: Path,
+  lineAt: (offset: number) => number,
+): Generator<Fault> {
+  const { entries, value, item } = shapeOf(schema)
+  const children = node.children ?? []
+  if (node.type === 'array') {
+    if (entries || value) {
+      const what = 'expected an object {…}, got an array'
+      yield { path, offset: offsetOfProperty(node), what, settles: [path] }
+    }
+    for (const [i, child] of children.entries()) {
+      yield* misplaced(child, item, [...path, i], lineAt)
+    }
+  }
+  if (node.type !== 'object') return
+  const seen = new Map<string, number>()
+  for (const { offset, children: pair } of children) {
+    const [{ value: key }, content] = pair as [Node, Node]
+    const inner = [...path, key as string]
+    const first = seen.get(key)
+    if (first === undefined) seen.set(key, offset)
+    else {
+      const what = `is there twice; the first is on line ${lineAt(first)}`
+      yield { path: inner, offset, what, settles: [] }
+    }
+    if (value && RESERVED.has(key)) {
+      const what = 'is a reserved name; choose another'
+      yield { path: inner, offset, what, settles: [inner] }
+    } else if (entries && !Object.hasOwn(entries, key)) {
+      const meant = closest(key, Object.keys(entries))
+      const instead = meant ? `did you mean "${meant}"?` : elsewhere(key, content, path, entries)
+      const isMissing = meant && !children.some(({ children }) => children?.[0]?.value === meant)
+      const settles = isMissing ? [inner, [...path, meant]] : [inner]
+      yield { path: inner, offset, what: `unknown key; ${instead}`, settles }
+    } else yield* misplaced(content, value ?? entries?.[key], inner, lineAt)
+  }
+}
+
+/** Names that valibot leaves out of a record without a word. */
+const RESERVED = new Set(['__proto__', 'prototype', 'constructor'])
+
+/** Keys of other programs' configurations, and what to do here. */
+const FOREIGN: Record<string, string> = {
+  type: 'leave it out: every server here is a command',
+  url: 'a server at a URL cannot be reached yet; write the "command" that starts one',
+  disabled: 'comment the server out instead',
+}
+
+function elsewhere(key: string, content: Node, path: Path, entries: v.ObjectEntries): string {
+  if (path.length === 2 && Object.hasOwn(FOREIGN, key)) return FOREIGN[key]!
+  const parent = Object.keys(entries).find((name) =>
+    Object.hasOwn(shapeOf(entries[name] as Schema).entries ?? {}, key),
+  )
+  if (parent !== undefined) return `it belongs in "${parent}"`
+  const isServer = content.children?.some(({ children }) => children?.[0]?.value === 'command')
+  if (isServer && entries.mcpServers) return 'servers belong in "mcpServers"'
+  return `known are ${Object.keys(entries).join(', ')}`
+}
+
+interface Shape {
+  /** The options of an object with fixed keys. */
+  entries?: Record<string, Schema>
+  /** What an object with free keys holds. */
+  value?: Schema
+  /** What an array holds. */
+  item?: Schema
+}
+
+function shapeOf(schema: Schema | undefined): Shape {
+  if (!schema) return {}
+  return 'wrapped' in schema ? shapeOf(schema.wrapped as Schema) : (schema as Shape)
+}
+
+type Issue = v.InferIssue<typeof ConfigSchema>
+
+/** What is wrong, and where it is not plain, what to do. */
+function said(issue: Issue, path: Path): string {
+  if (issue.received === 'undefined') return `is missing; ${wanted(path)}`
+  const got = shown(issue.input, path)
+  if (issue.kind !== 'schema') {
+    // Of a key that is wrong nothing need be shown twice.
+    const isKey = (issue.path?.at(-1) as { origin?: string } | undefined)?.origin === 'key'
+    return `${issue.message}${isKey ? '' : `, got ${got}`}`
+  }
+  const fault = `expected ${EXPECTED[issue.expected ?? ''] ?? issue.expected}, got ${got}`
+  const { input } = issue
+  const isBare = typeof input === 'number' || typeof input === 'boolean'
+  if (issue.expected === 'string' && isBare) return `${fault}; put it in double quotes`
+  const isQuoted = typeof input === 'string' && /^(\d+|true|false)$/.test(input)
+  if (/^(number|boolean)$/.test(issue.expected ?? '') && isQuoted)
+    return `${fault}; leave out the quotes`
+  return fault
+}
+
+const EXPECTED: Record<string, string> = {
+  string: 'a string',
+  number: 'a number',
+  boolean: 'true or false',
+  Object: 'an object {…}',
+  Array: 'an array […]',
+}
+
+/** `write "command", the ...`: by the first sentence of the option's description. */
+function wanted(path: Path): string {
+  let schema: Schema | undefined = ConfigSchema
+  for (const key of path) {
+    const { entries, value, item }: Shape = shapeOf(schema)
+    schema = entries?.[key] ?? value ?? item
+  }
+  const [about = ''] = (schema && v.getDescription(schema))?.split(/\.(?= |$)/) ?? []
+  const what = about.replace(/^The /, '').replace(/^./, (first) => first.toLowerCase())
+  return `write "${path.at(-1)}"${what && `, the ${what}`}`
+}
+
+/** Options of which every value may be shown. Elsewhere people keep secrets, in `env` and `args` above all. */
+const PLAIN = new Set<string | number | undefined>(['command', 'cwd', 'inheritEnv'])
+
+function shown(value: unknown, path: Path): string {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'an array'
+  if (typeof value === 'object') return 'an object'
+  if (path[0] === 'gateway' || (path.length === 3 && PLAIN.has(path[2]))) {
+    return typeof value === 'string' ? quoted(value.slice(0, 60)) : String(value)
+  }
+  return typeof value === 'string' ? 'a string' : `a ${typeof value}`
+}
+
+function pathText(path: Path): string {
+  if (path.length === 0) return 'the file'
+  return path
+    .map((key, i) => {
+      if (typeof key === 'number') return `[${key}]`
+      // Whoever writes NAME=VALUE as the name of a variable writes a secret.
+      const name = path[i - 1] === 'env' ? key.replace(/=.*$/s, '=…') : key
+      if (/^[\w$-]+$/.test(name)) return i === 0 ? name : `.${name}`
+      return `[${quoted(name.slice(0, 60))}]`
+    })
+    .join('')
+}
+
+/** In quotes, with nothing in it that a terminal would obey. */
+function quoted(text: string): string {
+  return JSON.stringify(text).replace(
+    /[\x7f-\x9f\u2028\u2029]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+}
+
+/** Where the option is, or the object it is missing in. */
+function offsetOf(tree: Node, path: Path): number {
+  let at = tree
+  for (const key of path) {
+    const inner =
+      typeof key === 'number'
+        ? at.children?.[key]
+        : at.children?.findLast(({ children }) => children?.[0]?.value === key)?.children?.[1]
+    if (!inner) break
+    at = inner
+  }
+  return offsetOfProperty(at)
+}
+
+function offsetOfProperty(node: Node): number {
+  return node.parent?.type === 'property' ? node.parent.offset : node.offset
+}
+
+/** As jsonc-parser's getNodeValue, but `__proto__` is a key like any other. */
+function nodeValue(node: Node): unknown {
+  if (node.type === 'array') return (node.children ?? []).map(nodeValue)
+  if (node.type !== 'object') return node.value
+  return Object.fromEntries(
+    (node.children ?? []).map(({ children }) => [children![0]!.value, nodeValue(children![1]!)]),
+  )
+}
+
+/** The known word that an unknown one is likely to stand for. */
+export function closest(word: string, known: string[]): string | undefined {
+  const [near] = known
+    .map((candidate) => ({ candidate, by: farness(word.toLowerCase(), candidate.toLowerCase()) }))
+    .sort((a, b) => a.by - b.by)
+  return near && near.by <= Math.max(2, word.length / 3) ? near.candidate : undefined
+}
+
+/** Levenshtein's distance; what is merely too short (`cmd`, `servers`) or too long (`environment`) is nearer than a typo. */
+function farness(word: string, known: string): number {
+  if (word.length >= 3 && (known.includes(word) || abbreviates(word, known))) return 0.5
+  if (word.startsWith(known)) return 0.5
+  let row = Array.from({ length: known.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= word.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= known.length; j++) {
+      const change = row[j - 1]! + (word[i - 1] === known[j - 1] ? 0 : 1)
+      next.push(Math.min(change, row[j]! + 1, next[j - 1]! + 1))
+    }
+    row = next
+  }
+  return row[known.length]!
+}
+
+function abbreviates(word: string, known: string): boolean {
+  const letters = known[Symbol.iterator]()
+  const isInside = [...word].every((letter) => letters.some((other) => other === letter))
+  return isInside && word[0] === known[0] && word.at(-1) === known.at(-1)
+}
