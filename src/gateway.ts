@@ -15,7 +15,7 @@ export class Gateway {
     for (const [name, server] of Object.entries(config.mcpServers)) {
       const upstream = new Upstream(name, server, observe)
       this.#upstreams.set(name, upstream)
-      this.#endpoints.set(name, new Endpoint(name, upstream, observe))
+      this.#endpoints.set(name, new Endpoint(name, upstream))
     }
     if (this.#endpoints.size === 1) this.#aggregate = [...this.#endpoints.values()][0]
   }

@@ -25,6 +25,7 @@ export function listen(gateway: Gateway, version: string, observe: Observer): Li
   const options = gateway.config.gateway
   const started = performance.now()
   const legacy = new Legacy(options, observe)
+  const door = new Door(options)
   const app = new Hono()
 
   app.get('/health', (c) => {
@@ -58,7 +59,7 @@ export function listen(gateway: Gateway, version: string, observe: Observer): Li
     development: false,
     error: (error) => refusal(error, observe),
     async fetch(request) {
-      const forbidden = forbiddenBy(request, options)
+      const forbidden = door.refuses(request)
       if (forbidden) return refusal(forbidden, observe)
       const name = endpointName(request.url)
       if (name === undefined) return app.fetch(request)
@@ -115,23 +116,41 @@ export function address(options: Options): string {
   return options.allowUnauthenticated || isLoopback(options.host) ? options.host : '127.0.0.1'
 }
 
-function forbiddenBy(request: Request, options: Options): GatewayError | undefined {
-  const { headers, url } = request
-  const host = headers.get('host') ?? ''
-  // With a malformed Host, Bun leaves only the path in `url`, and routes would match something else.
-  if (!url.startsWith('http') || !isAllowedHost(hostname(host), options)) {
-    return new GatewayError('host_forbidden', `Host ${JSON.stringify(host)} is not served here`, {
-      hint: 'add it to gateway.allowedHosts',
-    })
+/** Checks under which name, and from whose page, a request comes. */
+class Door {
+  readonly #options: Options
+  /** A few spellings of Host make up all requests. */
+  readonly #knownHosts = new Set<string>()
+
+  constructor(options: Options) {
+    this.#options = options
   }
-  const origin = headers.get('origin')
-  if (origin !== null && !isAllowedOrigin(origin, options)) {
-    return new GatewayError('host_forbidden', `Origin ${JSON.stringify(origin)} may not call`, {
-      hint: 'add it to gateway.allowedOrigins',
-    })
+
+  refuses({ headers, url }: Request): GatewayError | undefined {
+    const host = headers.get('host') ?? ''
+    // With a malformed Host, Bun leaves only the path in `url`, and routes would match something else.
+    if (!this.#knownHosts.has(host) && !(url.startsWith('http') && this.#allowsHost(host))) {
+      return new GatewayError('host_forbidden', `Host ${JSON.stringify(host)} is not served here`, {
+        hint: 'add it to gateway.allowedHosts',
+      })
+    }
+    const origin = headers.get('origin')
+    if (origin !== null && !isAllowedOrigin(origin, this.#options)) {
+      return new GatewayError('host_forbidden', `Origin ${JSON.stringify(origin)} may not call`, {
+        hint: 'add it to gateway.allowedOrigins',
+      })
+    }
+    return undefined
   }
-  return undefined
+
+  #allowsHost(host: string): boolean {
+    if (!isAllowedHost(hostname(host), this.#options)) return false
+    if (this.#knownHosts.size < MAX_KNOWN_HOSTS) this.#knownHosts.add(host)
+    return true
+  }
 }
+
+const MAX_KNOWN_HOSTS = 100
 
 /** An address as Host proves that no name was rebound to us; names must be known ones. */
 function isAllowedHost(name: string | undefined, options: Options): boolean {

@@ -15,6 +15,8 @@ import type { Id, MalformedMessage } from '../rpc/message.ts'
 export const LATEST_LEGACY = '2025-11-25'
 
 export interface ConnectionObserver {
+  /** A call has ended after so many ms. */
+  onCall(method: string, outcome: Outcome, ms: number): void
   onNoise(text: string, why: string): void
   onClose(connection: Connection, reason: Error): void
 }
@@ -69,11 +71,17 @@ export class Connection {
 
   /** Relays a call of the client's. Progress and cancellation go along. */
   async request(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
+    const started = performance.now()
+    let outcome: Outcome = 'ok'
     this.#calls.add(caller.id)
     try {
       return await this.#channel.request(method, params, { serves: caller })
+    } catch (error) {
+      outcome = outcomeOf(error)
+      throw error
     } finally {
       this.#calls.delete(caller.id)
+      this.#observer.onCall(method, outcome, performance.now() - started)
     }
   }
 
@@ -148,7 +156,7 @@ export class Connection {
   }
 }
 
-export function outcomeOf(error: unknown): Outcome {
+function outcomeOf(error: unknown): Outcome {
   if (error instanceof GatewayError) return 'failed'
   return error instanceof Error && error.name === 'Cancelled' ? 'cancelled' : 'error'
 }

@@ -87,7 +87,11 @@ class StdioChild implements Child {
     const lines = new Lines(MAX_LINE, receiver)
     const read = this.#read(stdout, (bytes) => lines.push(bytes))
     const decoder = new TextDecoder()
-    const drained = this.#read(stderr, (bytes) => this.#hear(decoder.decode(bytes, STREAM)))
+    const drained = this.#read(
+      stderr,
+      (bytes) => this.#hear(decoder.decode(bytes, STREAM)),
+      () => this.#hearEnd(),
+    )
     this.gone = this.#watch(read, drained)
   }
 
@@ -149,13 +153,14 @@ class StdioChild implements Child {
   async #read(
     stream: ReadableStream<Uint8Array>,
     take: (bytes: Uint8Array) => void,
+    end?: () => void,
   ): Promise<void> {
     const reader = stream.getReader()
     this.#readers.push(reader)
     try {
       for (;;) {
         const { done, value } = await reader.read()
-        if (done) return
+        if (done) return end?.()
         take(value)
       }
     } catch {
@@ -169,6 +174,11 @@ class StdioChild implements Child {
     const end = begun.length > STDERR_KEPT ? begun.length : begun.lastIndexOf('\n') + 1
     this.#stderrLine = begun.slice(end)
     if (end > 0) this.#observer.onStderr?.(begun.slice(0, end))
+  }
+
+  /** Who dies often has no time for a last line feed. */
+  #hearEnd(): void {
+    if (this.#stderrLine !== '') this.#observer.onStderr?.(this.#stderrLine)
   }
 
   async #watch(read: Promise<void>, drained: Promise<void>): Promise<void> {
@@ -222,7 +232,6 @@ export class Lines {
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true })
   // Decoding each portion as it comes saves joining them: a long line is copied once less.
   #begun = ''
-  #end = Buffer.alloc(0)
   #length = 0
 
   /** @param limit in bytes. */
@@ -247,24 +256,20 @@ export class Lines {
   }
 
   #keep(part: Buffer): void {
-    const fits = this.#length + part.length <= this.#limit
     this.#length += part.length
-    if (fits) this.#begun += this.#decoder.decode(part, { stream: true })
-    else {
-      this.#begun = this.#begun.slice(0, BEGINNING)
-      this.#end = Buffer.concat([this.#end, part.subarray(-END)]).subarray(-END)
-    }
+    this.#begun += this.#decoder.decode(part, STREAM)
+    if (this.#length <= this.#limit) return
+    const rest = this.#begun.slice(BEGINNING)
+    this.#begun = this.#begun.slice(0, BEGINNING) + rest.slice(-END)
   }
 
   #tellKept(): void {
     const line = this.#begun + this.#decoder.decode()
-    const ends = line.slice(0, BEGINNING) + this.#end.toString()
     const length = this.#length
     this.#begun = ''
-    this.#end = Buffer.alloc(0)
     this.#length = 0
     if (length <= this.#limit) this.#tell(line)
-    else this.#receiver.refused(ends, `a message of ${length} bytes, over ${this.#limit}`)
+    else this.#receiver.refused(line, `a message of ${length} bytes, over ${this.#limit}`)
   }
 
   #tell(line: string): void {

@@ -61,9 +61,10 @@ export class Upstream {
     return (await this.#pool.acquire(caller.session)).introduction
   }
 
-  async request(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
-    const connection = await this.#pool.acquire(caller.session)
-    return connection.request(method, params, caller)
+  request(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
+    const connection = this.#pool.acquire(caller.session)
+    if (connection instanceof Connection) return connection.request(method, params, caller)
+    return connection.then((opened) => opened.request(method, params, caller))
   }
 
   /** Tells the server what the session has to say, if they are in touch. */
@@ -103,6 +104,8 @@ export class Upstream {
         connect,
         client,
         {
+          onCall: (method, outcome, ms) =>
+            this.#observe({ type: 'request', server: this.name, method, outcome, ms }),
           onNoise: (text, why) =>
             this.#observe({
               type: 'upstream_noise',
