@@ -112,11 +112,11 @@ export class Legacy {
       return this.#initialize(body, streamed, endpoint, principal)
     }
     const session = this.#session(request, endpoint, principal)
-    if (Array.isArray(body) && session.protocolVersion !== BATCHES) {
-      throw new GatewayError('invalid_request', `batches exist only in protocol version ${BATCHES}`)
-    }
     const version = headers.get('mcp-protocol-version') ?? session.protocolVersion
-    return session.post(body, { streamed, version }) ?? new Response(null, { status: 202 })
+    const form = { streamed, version }
+    if (!Array.isArray(body)) return session.post(body, form) ?? accepted()
+    if (session.protocolVersion === BATCHES) return session.postBatch(body, form) ?? accepted()
+    throw new GatewayError('invalid_request', `batches exist only in protocol version ${BATCHES}`)
   }
 
   async #initialize(
@@ -179,6 +179,10 @@ export class Legacy {
       }
     }
   }
+}
+
+function accepted(): Response {
+  return new Response(null, { status: 202 })
 }
 
 /** 128 random bits, in visible ASCII. A session id is no credential, but nobody shall guess one. */

@@ -9,6 +9,7 @@ import { GatewayError } from '../errors.ts'
 import type { Observer } from '../events.ts'
 import type { Endpoint } from '../routing/endpoint.ts'
 import {
+  type AbortListener,
   Channel,
   type Handler,
   type Incoming,
@@ -113,20 +114,35 @@ export class Session implements ClientPeer, Transport {
    *   there is nothing to answer.
    * @throws {GatewayError} `invalid_request` for an id that is still in use.
    */
-  post(body: Message | Message[], form: Form): Promise<Response> | undefined {
+  post(message: Message, form: Form): Promise<Response> | undefined {
     this.lastHeard = performance.now()
-    const messages = Array.isArray(body) ? body : [body]
+    const exchange = message.kind === 'request' ? this.#expect([message.id], form) : undefined
+    this.#channel.accept(message)
+    return exchange?.response
+  }
+
+  /** The same for a batch. Its answers come one by one, on an event stream. */
+  postBatch(messages: Message[], form: Form): Promise<Response> | undefined {
+    this.lastHeard = performance.now()
     const ids = messages.flatMap((message) => (message.kind === 'request' ? message.id : []))
+    const exchange = ids.length > 0 ? this.#expect(ids, { ...form, streamed: true }) : undefined
+    for (const message of messages) this.#channel.accept(message)
+    return exchange?.response
+  }
+
+  #expect(ids: Id[], { streamed, version }: Form): Exchange {
     for (const id of ids) {
-      if (this.#channel.isWorkingOn(id) || ids.indexOf(id) !== ids.lastIndexOf(id)) {
+      if (
+        this.#channel.isWorkingOn(id) ||
+        (ids.length > 1 && ids.indexOf(id) !== ids.lastIndexOf(id))
+      ) {
         throw new GatewayError('invalid_request', `the request id ${id} is still in use`)
       }
     }
-    const exchange = ids.length > 0 ? new Exchange(this, ids, form.version) : undefined
-    for (const id of ids) this.#exchanges.set(id, exchange!)
-    if (form.streamed || Array.isArray(body)) exchange?.stream()
-    for (const message of messages) this.#channel.accept(message)
-    return exchange?.response
+    const exchange = new Exchange(this, ids.length, version, this.lastHeard)
+    for (const id of ids) this.#exchanges.set(id, exchange)
+    if (streamed) exchange.stream()
+    return exchange
   }
 
   /**
@@ -177,13 +193,13 @@ export class Session implements ClientPeer, Transport {
   settle(id: Id, text: string | undefined): void {
     const exchange = this.#exchanges.get(id)
     this.#exchanges.delete(id)
-    exchange?.settle(id, text)
+    exchange?.settle(text)
     // Its first request is initialize: without that it never was.
     if (this.#protocolVersion === '') this.end('it was never initialized')
   }
 
   close(): void {
-    for (const [id, exchange] of this.#exchanges) exchange.settle(id, undefined)
+    for (const exchange of this.#exchanges.values()) exchange.settle(undefined)
     this.#exchanges.clear()
     for (const stream of this.#streams.values()) stream.close()
   }
@@ -262,21 +278,23 @@ export class Session implements ClientPeer, Transport {
 
 /** The requests of one POST on their way to its one response. */
 class Exchange {
-  readonly since = performance.now()
+  readonly since: number
   readonly response: Promise<Response>
   readonly #session: Session
   readonly #version: string
-  readonly #open: Set<Id>
+  #open: number
   readonly #respond: (response: Response) => void
   #stream: ResumableStream | undefined
 
-  constructor(session: Session, ids: Id[], version: string) {
+  /** @param open how many requests are to be answered. */
+  constructor(session: Session, open: number, version: string, since: number) {
     const { promise, resolve } = Promise.withResolvers<Response>()
     this.response = promise
     this.#respond = resolve
     this.#session = session
     this.#version = version
-    this.#open = new Set(ids)
+    this.#open = open
+    this.since = since
   }
 
   /** From now on the answer comes as events. */
@@ -288,11 +306,11 @@ class Exchange {
     return this.#stream
   }
 
-  settle(id: Id, text: string | undefined): void {
-    this.#open.delete(id)
+  settle(text: string | undefined): void {
+    this.#open--
     if (this.#stream) {
       if (text !== undefined) this.#stream.send(text)
-      if (this.#open.size === 0) this.#session.endStream(this.#stream)
+      if (this.#open === 0) this.#session.endStream(this.#stream)
     } else if (text !== undefined) {
       this.#respond(new Response(text, JSON_ANSWER))
     } else {
@@ -323,7 +341,10 @@ class SessionCaller implements Caller {
   get progress(): Incoming['progress'] {
     return this.#from.progress
   }
-  onAbort(listener: (reason: Error) => void): () => void {
-    return this.#from.onAbort(listener)
+  onAbort(listener: AbortListener): void {
+    this.#from.onAbort(listener)
+  }
+  offAbort(listener: AbortListener): void {
+    this.#from.offAbort(listener)
   }
 }

@@ -47,13 +47,16 @@ export interface Incoming {
   readonly id: Id
   /** Why it was given up: {@link Cancelled} by the peer, or because the channel closed. */
   readonly aborted: Error | undefined
-  /**
-   * Calls `listener` once, when the request is given up. The lean kin of an `AbortSignal`, which costs a microsecond per
-   * call. Returns what takes the listener off again.
-   */
-  onAbort(listener: (reason: Error) => void): () => void
+  /** Tells `listener`, once, when the request is given up. The lean kin of an `AbortSignal`: that costs a microsecond. */
+  onAbort(listener: AbortListener): void
+  /** Takes the listener off again. */
+  offAbort(listener: AbortListener): void
   /** Reports progress under the peer's token. Undefined if it did not ask for any. */
   readonly progress: ((progress: Json) => void) | undefined
+}
+
+export interface AbortListener {
+  abort(reason: Error): void
 }
 
 export interface Handler {
@@ -101,16 +104,6 @@ export class Cancelled extends Error {
   }
 }
 
-interface Pending {
-  resolve(result: Json): void
-  reject(error: Error): void
-  progress: Incoming['progress']
-  /** Takes the listener for its cancellation off. */
-  release: (() => void) | undefined
-  /** The way it went, for its cancellation to follow. */
-  relatedTo: Id | undefined
-}
-
 export class Channel implements Peer, Receiver {
   readonly #transport: Transport
   readonly #handler: Handler
@@ -129,14 +122,11 @@ export class Channel implements Peer, Receiver {
     const over = this.#closed ?? serves?.aborted
     if (over) return Promise.reject(over)
 
-    const id = ++this.#lastId
-    const { promise, resolve, reject } = Promise.withResolvers<Json>()
-    const release = serves?.onAbort((reason) => this.#cancel(id, reason))
-    const progress = serves?.progress
-    this.#pending.set(id, { resolve, reject, progress, release, relatedTo })
-    const sent = progress ? withProgressToken(params, id) : params
-    this.#transport.send(requestText(String(id), method, sent), relatedTo)
-    return promise
+    const pending = new Pending(++this.#lastId, options, this.#cancel)
+    this.#pending.set(pending.id, pending)
+    const sent = serves?.progress ? withProgressToken(params, pending.id) : params
+    this.#transport.send(requestText(String(pending.id), method, sent), relatedTo)
+    return pending.promise
   }
 
   notify(method: string, params?: Json, relatedTo?: Id): void {
@@ -203,22 +193,22 @@ export class Channel implements Peer, Receiver {
     else pending.reject(new RpcError(answer.error))
   }
 
-  #cancel(id: number, reason: Error): void {
-    const pending = this.#take(id)
-    if (!pending) return
+  readonly #cancel = ({ id, relatedTo, reject }: Pending, reason: Error) => {
+    this.#take(id)
     const params =
       reason instanceof Cancelled
         ? reason.params.with('requestId', id)
         : Json.of({ requestId: id, reason: reason.message })
-    this.notify('notifications/cancelled', params, pending.relatedTo)
-    pending.reject(reason)
+    // It follows the way its request went.
+    this.notify('notifications/cancelled', params, relatedTo)
+    reject(reason)
   }
 
   #take(id: number): Pending | undefined {
     const pending = this.#pending.get(id)
     if (!pending) return undefined
     this.#pending.delete(id)
-    pending.release?.()
+    pending.serves?.offAbort(pending)
     return pending
   }
 
@@ -277,7 +267,7 @@ export class Channel implements Peer, Receiver {
       }
       case 'notifications/progress': {
         const token = memberText(params, 'progressToken')
-        this.#pending.get(Number(token))?.progress?.(params!)
+        this.#pending.get(Number(token))?.serves?.progress?.(params!)
         return
       }
       default:
@@ -286,10 +276,41 @@ export class Channel implements Peer, Receiver {
   }
 }
 
-class IncomingRequest implements Incoming {
+/** A request of ours that waits for its answer. */
+class Pending implements AbortListener {
+  readonly id: number
+  readonly serves: Incoming | undefined
+  readonly relatedTo: Id | undefined
+  readonly promise: Promise<Json>
+  readonly resolve: (result: Json) => void
+  readonly reject: (error: Error) => void
+  readonly #cancel: (pending: Pending, reason: Error) => void
+
+  constructor(
+    id: number,
+    { serves, relatedTo }: RequestOptions,
+    cancel: (pending: Pending, reason: Error) => void,
+  ) {
+    const { promise, resolve, reject } = Promise.withResolvers<Json>()
+    this.id = id
+    this.serves = serves
+    this.relatedTo = relatedTo
+    this.promise = promise
+    this.resolve = resolve
+    this.reject = reject
+    this.#cancel = cancel
+    serves?.onAbort(this)
+  }
+
+  abort(reason: Error): void {
+    this.#cancel(this, reason)
+  }
+}
+
+class IncomingRequest implements Incoming, AbortListener {
   readonly id: Id
   readonly progress: Incoming['progress']
-  readonly #listeners = new Set<(reason: Error) => void>()
+  #listeners: AbortListener[] = []
   #aborted: Error | undefined
 
   constructor(id: Id, progress: Incoming['progress']) {
@@ -301,15 +322,21 @@ class IncomingRequest implements Incoming {
     return this.#aborted
   }
 
-  onAbort(listener: (reason: Error) => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+  onAbort(listener: AbortListener): void {
+    this.#listeners.push(listener)
+  }
+
+  offAbort(listener: AbortListener): void {
+    // Nearly always there is one.
+    if (this.#listeners.at(-1) === listener) this.#listeners.pop()
+    else this.#listeners = this.#listeners.filter((other) => other !== listener)
   }
 
   abort(reason: Error): void {
     this.#aborted = reason
-    for (const listener of this.#listeners) listener(reason)
-    this.#listeners.clear()
+    // One who is told may take another one off.
+    for (let next = this.#listeners.shift(); next; next = this.#listeners.shift())
+      next.abort(reason)
   }
 }
 

@@ -47,15 +47,23 @@ describe.each<[Suite, number]>([
 ])('conformance suite %s', (suite, good) => {
   let checks: Check[]
 
-  test('finds no fault with the fixture itself', async () => {
-    checks = await runSuite(suite, direct)
-    expect(checks.filter(({ status }) => status === 'FAILURE')).toEqual([])
-    expect(count(checks, 'SUCCESS')).toBe(good)
-  }, MINUTE)
+  test(
+    'finds no fault with the fixture itself',
+    async () => {
+      checks = await runSuite(suite, direct)
+      expect(checks.filter(({ status }) => status === 'FAILURE')).toEqual([])
+      expect(count(checks, 'SUCCESS')).toBe(good)
+    },
+    MINUTE,
+  )
 
-  test.each(['everything/mcp', 'mcp'])('gives the same verdicts through /%s', async (path) => {
-    const through = await runSuite(suite, new URL(path, gateway.url).href)
-    expect(through.filter(({ status }) => status === 'FAILURE')).toEqual([])
-    expect(verdicts(through)).toEqual(verdicts(checks))
-  }, MINUTE)
+  test.each(['everything/mcp', 'mcp'])(
+    'gives the same verdicts through /%s',
+    async (path) => {
+      const through = await runSuite(suite, new URL(path, gateway.url).href)
+      expect(through.filter(({ status }) => status === 'FAILURE')).toEqual([])
+      expect(verdicts(through)).toEqual(verdicts(checks))
+    },
+    MINUTE,
+  )
 })
