@@ -17,7 +17,7 @@ import {
   type Transport,
 } from '../rpc/channel.ts'
 import { Json } from '../rpc/json.ts'
-import type { Id, Message } from '../rpc/message.ts'
+import { canonicalId, type Id, type Message } from '../rpc/message.ts'
 import { type Position, Replay, ResumableStream } from './stream.ts'
 
 /** How long an answer may be awaited in silence before an event stream is opened, so that comments can flow. */
@@ -131,13 +131,10 @@ export class Session implements ClientPeer, Transport {
   }
 
   #expect(ids: Id[], { streamed, version }: Form): Exchange {
-    for (const id of ids) {
-      if (
-        this.#channel.isWorkingOn(id) ||
-        (ids.length > 1 && ids.indexOf(id) !== ids.lastIndexOf(id))
-      ) {
-        throw new GatewayError('invalid_request', `the request id ${id} is still in use`)
-      }
+    const taken = ids.find((id) => this.#channel.isWorkingOn(id))
+    const isTwice = ids.length > 1 && new Set(ids.map(canonicalId)).size < ids.length
+    if (taken !== undefined || isTwice) {
+      throw new GatewayError('invalid_request', `the request id ${taken ?? ids} is still in use`)
     }
     const exchange = new Exchange(this, ids.length, version, this.lastHeard)
     for (const id of ids) this.#exchanges.set(id, exchange)

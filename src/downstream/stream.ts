@@ -53,10 +53,9 @@ export class ResumableStream {
   readonly #replay: Replay
   readonly #priming: boolean
   // The newest carries what is said; the older ones are kept warm, and take over should it break.
-  #controllers: ReadableStreamDefaultController<Uint8Array>[] = []
+  #listeners: Listener[] = []
   #sequence = 0
   #delivered = 0
-  #lastWrite = 0
 
   /** @param priming opens with an empty event, so that a client can resume before anything was said (SEP-1699). */
   constructor(number: number, replay: Replay, priming: boolean) {
@@ -67,23 +66,23 @@ export class ResumableStream {
 
   /** Whether somebody is listening. */
   get isOpen(): boolean {
-    return this.#controllers.length > 0
+    return this.#listeners.length > 0
   }
 
   /** A body that carries this stream, from what came after `after`, or else from what nobody has heard yet. */
   open(after?: number): ReadableStream<Uint8Array> {
-    let mine: ReadableStreamDefaultController<Uint8Array>
+    let mine: Listener
     return new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
-          mine = controller
-          if (this.#controllers.push(controller) > MAX_LISTENERS) close(this.#controllers.shift())
+          mine = { controller, lastWrite: 0 }
+          if (this.#listeners.push(mine) > MAX_LISTENERS) close(this.#listeners.shift()!)
           // Something must flow at once, or proxies and clients wait for the headers.
           const from = after ?? this.#delivered
           const prime = this.#priming && after === undefined
-          this.#write(prime ? primingText(this.#id(from), RETRY) : COMMENT)
+          this.#write(mine, prime ? primingText(this.#id(from), RETRY) : COMMENT)
           for (const { sequence, data } of this.#replay.after(this.number, from)) {
-            this.#write(eventText(data, this.#id(sequence)))
+            this.#write(mine, eventText(data, this.#id(sequence)))
           }
           this.#delivered = this.#sequence
         },
@@ -96,54 +95,65 @@ export class ResumableStream {
   send(data: string): void {
     const sequence = ++this.#sequence
     this.#replay.keep(this.number, sequence, data)
-    if (!this.isOpen) return
-    this.#delivered = sequence
-    this.#write(eventText(data, this.#id(sequence)))
+    const text = eventText(data, this.#id(sequence))
+    // Who cannot take it is let go, and the one before takes over.
+    for (let last = this.#listeners.at(-1); last; last = this.#listeners.at(-1)) {
+      if (!this.#write(last, text)) continue
+      this.#delivered = sequence
+      return
+    }
   }
 
   /** Closes what carries it. What was said meanwhile waits for whoever comes to resume. */
   close(): void {
-    for (const controller of this.#controllers) close(controller)
-    this.#controllers = []
+    for (const listener of this.#listeners) close(listener)
+    this.#listeners = []
   }
 
-  /** Writes a comment if nothing was written for `silence` ms. */
+  /** Writes a comment to whom nothing was written for `silence` ms. */
   keepAlive(now: number, silence: number): void {
-    if (now - this.#lastWrite < silence) return
-    this.#lastWrite = now
-    for (const controller of [...this.#controllers]) this.#enqueue(controller, COMMENT)
+    for (const listener of [...this.#listeners]) {
+      if (now - listener.lastWrite < silence) continue
+      this.#write(listener, COMMENT)
+      listener.lastWrite = now
+    }
   }
 
   #id(sequence: number): string {
     return `${this.number}-${sequence}`
   }
 
-  #write(text: string): void {
-    const current = this.#controllers.at(-1)
-    if (!current) return
-    this.#lastWrite = performance.now()
-    this.#enqueue(current, text)
-  }
-
-  #enqueue(controller: ReadableStreamDefaultController<Uint8Array>, text: string): void {
+  /** False if the listener had to be let go. */
+  #write(listener: Listener, text: string): boolean {
+    const { controller } = listener
     try {
-      controller.enqueue(Buffer.from(text))
-      if ((controller.desiredSize ?? 0) >= 0) return
+      if ((controller.desiredSize ?? 0) > 0) {
+        controller.enqueue(Buffer.from(text))
+        listener.lastWrite = performance.now()
+        return true
+      }
     } catch {
       // The client has left, and nobody told us yet.
     }
-    this.#drop(controller)
-    close(controller)
+    this.#drop(listener)
+    close(listener)
+    return false
   }
 
-  #drop(controller: ReadableStreamDefaultController<Uint8Array>): void {
-    this.#controllers = this.#controllers.filter((other) => other !== controller)
+  #drop(listener: Listener): void {
+    this.#listeners = this.#listeners.filter((other) => other !== listener)
   }
 }
 
-function close(controller: ReadableStreamDefaultController<Uint8Array> | undefined): void {
+/** One connection that carries a stream. */
+interface Listener {
+  controller: ReadableStreamDefaultController<Uint8Array>
+  lastWrite: number
+}
+
+function close({ controller }: Listener): void {
   try {
-    controller?.close()
+    controller.close()
   } catch {
     // Closed from the other side.
   }

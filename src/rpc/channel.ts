@@ -8,13 +8,15 @@ import { RpcError, toRpc } from '../errors.ts'
 import { Json } from './json.ts'
 import {
   type Answer,
+  batchOf,
+  canonicalId,
   errorText,
   type Id,
   isId,
   MalformedMessage,
   type Message,
   notificationText,
-  parseBody,
+  parseMessage,
   type Request,
   requestText,
   resultText,
@@ -60,7 +62,7 @@ export interface AbortListener {
 }
 
 export interface Handler {
-  /** Its result, or what it throws, is the answer; see {@link toRpc}. */
+  /** What it resolves to, or rejects with, is the answer; see {@link toRpc}. It never throws. */
   onRequest(method: string, params: Json | undefined, from: Incoming): Promise<Json>
   onNotification(method: string, params: Json | undefined): void
   /** Something arrived that is no message. Returns what to tell the request that it seems to answer. */
@@ -83,8 +85,8 @@ export interface Transport {
 export interface Receiver {
   /** A message, or what should be one. */
   receive(text: string): void
-  /** A message that could not be read whole: how it begins, and why. */
-  refused(beginning: string, why: string): void
+  /** A message that could not be read whole: how it begins and ends, and why. */
+  refused(ends: string, why: string): void
   /** No more will come. */
   closed(reason: Error): void
 }
@@ -140,23 +142,20 @@ export class Channel implements Peer, Receiver {
 
   /** Whether a request of the peer's with this id is being worked on. */
   isWorkingOn(id: Id): boolean {
-    return this.#incoming.has(canonical(id))
+    return this.#incoming.has(canonicalId(id))
   }
 
   receive(text: string): void {
-    let body: Message | Message[]
-    try {
-      body = parseBody(text)
-    } catch (error) {
-      this.#malformed(text, error as MalformedMessage)
-      return
-    }
-    if (Array.isArray(body)) for (const message of body) this.accept(message)
-    else this.accept(body)
+    this.#read(text, () => {
+      const batch = batchOf(text)
+      if (!batch) this.accept(parseMessage(text))
+      // One that cannot be read takes none of the others with it.
+      else for (const one of batch) this.#read(one, () => this.accept(parseMessage(one)))
+    })
   }
 
-  refused(beginning: string, why: string): void {
-    this.#malformed(beginning, new MalformedMessage(-32700, why))
+  refused(ends: string, why: string): void {
+    this.#malformed(ends, new MalformedMessage(-32700, why))
   }
 
   /** Takes a message that was read already. */
@@ -187,7 +186,7 @@ export class Channel implements Peer, Receiver {
   }
 
   #settle(answer: Answer): void {
-    const pending = this.#take(Number(answer.id))
+    const pending = this.#take(answer.id === 'null' ? this.#onlyOne() : Number(answer.id))
     if (!pending) return
     if (answer.kind === 'result') pending.resolve(answer.result)
     else pending.reject(new RpcError(answer.error))
@@ -212,14 +211,28 @@ export class Channel implements Peer, Receiver {
     return pending
   }
 
+  /** Who could not even read the id of a request answers without; if just one waits, it was that one. */
+  #onlyOne(): number {
+    return this.#pending.size === 1 ? [...this.#pending.keys()][0]! : 0
+  }
+
   #malformed(text: string, why: MalformedMessage): void {
     const told = this.#handler.onMalformed(text, why)
     const id = seemingId(text)
     if (id !== undefined) this.#take(Number(id))?.reject(told)
   }
 
+  #read(text: string, read: () => void): void {
+    try {
+      read()
+    } catch (error) {
+      if (!(error instanceof MalformedMessage)) throw error
+      this.#malformed(text, error)
+    }
+  }
+
   #work({ id, method, params }: Request): void {
-    const key = canonical(id)
+    const key = canonicalId(id)
     if (this.#incoming.has(key)) {
       // Not settled: the request that came first keeps its id and its answer.
       const error = Json.of({ code: -32600, message: `the request id ${id} is still in use` })
@@ -258,9 +271,9 @@ export class Channel implements Peer, Receiver {
     switch (method) {
       case 'notifications/cancelled': {
         const id = memberText(params, 'requestId')
-        const request = id === undefined ? undefined : this.#incoming.get(canonical(id))
+        const request = id === undefined ? undefined : this.#incoming.get(canonicalId(id))
         if (!request) return
-        this.#incoming.delete(canonical(request.id))
+        this.#incoming.delete(canonicalId(request.id))
         request.abort(new Cancelled(params!))
         this.#transport.settle(request.id, undefined)
         return
@@ -338,11 +351,6 @@ class IncomingRequest implements Incoming, AbortListener {
     for (let next = this.#listeners.shift(); next; next = this.#listeners.shift())
       next.abort(reason)
   }
-}
-
-/** One spelling per id, so that an answer or a cancellation finds its request. */
-function canonical(id: Id): Id {
-  return id.includes('\\') ? JSON.stringify(JSON.parse(id)) : id
 }
 
 /** Undefined also where it is there twice: then nobody can tell what is meant. */

@@ -47,20 +47,31 @@ export function parseMessage(text: string): Message {
 }
 
 /**
- * Reads one message, or the several of a JSON-RPC batch.
+ * Reads one message, or the several of a batch.
  *
  * @throws {MalformedMessage} if any of them is malformed, or the batch is empty.
  */
 export function parseBody(text: string): Message | Message[] {
-  const found = layoutOf(text)
-  if (found.kind !== 'array') return fromLayout(text, found)
-  const { spans } = found
+  return batchOf(text)?.map(parseMessage) ?? parseMessage(text)
+}
+
+/**
+ * The texts of the messages in a JSON-RPC batch; undefined if the text is no array.
+ *
+ * @throws {MalformedMessage} if the array is malformed or empty.
+ */
+export function batchOf(text: string): string[] | undefined {
+  if (!/^\s*\[/.test(text)) return undefined
+  const { spans } = layoutOf(text)
   if (spans.length === 0) throw new MalformedMessage(-32600, 'an empty batch')
-  const messages: Message[] = []
-  for (let i = 0; i < spans.length; i += 2) {
-    messages.push(parseMessage(text.slice(spans[i]!, spans[i + 1]!)))
-  }
+  const messages: string[] = []
+  for (let i = 0; i < spans.length; i += 2) messages.push(text.slice(spans[i]!, spans[i + 1]!))
   return messages
+}
+
+/** One spelling per id, so that an answer or a cancellation finds its request. */
+export function canonicalId(id: Id): Id {
+  return id.includes('\\') ? JSON.stringify(JSON.parse(id)) : id
 }
 
 export function requestText(id: Id, method: string, params: Json | undefined): string {

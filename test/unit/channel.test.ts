@@ -297,7 +297,6 @@ describe('an answer', () => {
   test.each([
     ['nobody asked for', [result(99, '{}'), error(98, '{}'), result(-1, '{}'), result(0, '{}')]],
     ['to a string', [result('"1"', '{}'), result('"x"', '{}'), result('""', '{}')]],
-    ['to nobody in particular', [error('null', '{"code":-32700}')]],
     ['to a number that is no id of ours', [result('1.5', '0'), result('1e400', '0')]],
   ])('%s is dropped quietly', async (_, texts) => {
     const { channel, recorder, wire } = alone()
@@ -787,5 +786,42 @@ describe('a notification', () => {
       { method: 'n', params: undefined },
     ])
     expect(right.wire.sent).toEqual([])
+  })
+})
+
+describe('a batch', () => {
+  test('of which one message is malformed brings the others all the same', async () => {
+    const { channel } = alone()
+    const answer = channel.request('m')
+    channel.receive(`[${result(1, '"good"')},{"jsonrpc":"2.0","id":9}]`)
+    expect((await answer).text).toBe('"good"')
+  })
+
+  test('in a batch is malformed', async () => {
+    const { channel, recorder } = alone()
+    const answer = channel.request('m')
+    channel.receive(`[[${result(1, '"nested"')}],${result(1, '"flat"')}]`)
+    expect((await answer).text).toBe('"flat"')
+    expect(recorder.malformed).toHaveLength(1)
+  })
+})
+
+describe('an error that names no request', () => {
+  const error = '{"code":-32700,"message":"Parse error"}'
+
+  test('answers the one that waits', async () => {
+    const { channel } = alone()
+    const answer = channel.request('m').catch((thrown: RpcError) => thrown.error.text)
+    channel.receive(`{"jsonrpc":"2.0","id":null,"error":${error}}`)
+    expect(await answer).toBe(error)
+  })
+
+  test('answers none of several', async () => {
+    const { channel } = alone()
+    const answers = Promise.all([channel.request('m'), channel.request('n')])
+    channel.receive(`{"jsonrpc":"2.0","id":null,"error":${error}}`)
+    channel.receive(result(1, '1'))
+    channel.receive(result(2, '2'))
+    expect((await answers).map(({ text }) => text)).toEqual(['1', '2'])
   })
 })
