@@ -1,7 +1,7 @@
 /** Who is calling. The little that upstreams may know of a client: whose call it is, and whom to ask back. */
 
-import type { Incoming, Peer } from './rpc/channel.ts'
 import type { Json } from './rpc/json.ts'
+import type { Incoming, Peer } from './rpc/peer.ts'
 
 /** Who a request comes from, as proved by the guard. */
 export interface Principal {

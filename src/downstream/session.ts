@@ -8,16 +8,10 @@ import type { Caller, ClientPeer, Principal } from '../caller.ts'
 import { GatewayError } from '../errors.ts'
 import type { Observer } from '../events.ts'
 import type { Endpoint } from '../routing/endpoint.ts'
-import {
-  type AbortListener,
-  Channel,
-  type Handler,
-  type Incoming,
-  type RequestOptions,
-  type Transport,
-} from '../rpc/channel.ts'
+import { Channel } from '../rpc/channel.ts'
 import { Json } from '../rpc/json.ts'
 import { canonicalId, type Id, type Message } from '../rpc/message.ts'
+import type { AbortListener, Handler, Incoming, RequestOptions, Transport } from '../rpc/peer.ts'
 import { type Position, Replay, ResumableStream } from './stream.ts'
 
 /** How long an answer may be awaited in silence before an event stream is opened, so that comments can flow. */

@@ -7,9 +7,10 @@
 import type { Caller, ClientPeer } from '../caller.ts'
 import { GatewayError } from '../errors.ts'
 import type { Outcome } from '../events.ts'
-import { Channel, type Connect, type Handler, type Incoming } from '../rpc/channel.ts'
+import { Channel } from '../rpc/channel.ts'
 import { Json } from '../rpc/json.ts'
 import type { Id, MalformedMessage } from '../rpc/message.ts'
+import { Cancelled, type Connect, type Handler, type Incoming } from '../rpc/peer.ts'
 
 /** The last revision with sessions; newer ones have no `initialize`. */
 export const LATEST_LEGACY = '2025-11-25'
@@ -158,7 +159,7 @@ export class Connection {
 
 function outcomeOf(error: unknown): Outcome {
   if (error instanceof GatewayError) return 'failed'
-  return error instanceof Error && error.name === 'Cancelled' ? 'cancelled' : 'error'
+  return error instanceof Cancelled ? 'cancelled' : 'error'
 }
 
 function isLegacy(version: Json | undefined): boolean {

@@ -4,7 +4,8 @@
  * The child leads a process group of its own, and the whole group goes when the transport closes. No line, queue or
  * stderr output grows without bound. The child sees a short list of our environment variables, never all of them.
  */
-import type { Receiver, Transport } from '../rpc/channel.ts'
+import type { Receiver, Transport } from '../rpc/peer.ts'
+import { Lines } from './lines.ts'
 
 export interface Command {
   command: string
@@ -220,65 +221,6 @@ const STREAM = { stream: true }
 function oneLine(json: string): string {
   return json.includes('\n') || json.includes('\r') ? json.replace(/[\r\n]/g, ' ') : json
 }
-
-/** Of a line over the limit, how much is told: enough to see which request it answers. */
-const BEGINNING = 1024
-const END = 64
-
-/** Cuts bytes into lines of text, without the end of line. Of a line over the limit only its two ends are told. */
-export class Lines {
-  readonly #limit: number
-  readonly #receiver: Pick<Receiver, 'receive' | 'refused'>
-  readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true })
-  // Decoding each portion as it comes saves joining them: a long line is copied once less.
-  #begun = ''
-  #length = 0
-
-  /** @param limit in bytes. */
-  constructor(limit: number, receiver: Pick<Receiver, 'receive' | 'refused'>) {
-    this.#limit = limit
-    this.#receiver = receiver
-  }
-
-  push(bytes: Uint8Array): void {
-    const chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    let start = 0
-    for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
-      if (this.#length === 0 && end - start <= this.#limit) {
-        this.#tell(chunk.toString('utf8', start, end))
-      } else {
-        this.#keep(chunk.subarray(start, end))
-        this.#tellKept()
-      }
-      start = end + 1
-    }
-    if (start < chunk.length) this.#keep(chunk.subarray(start))
-  }
-
-  #keep(part: Buffer): void {
-    this.#length += part.length
-    this.#begun += this.#decoder.decode(part, STREAM)
-    if (this.#length <= this.#limit) return
-    const rest = this.#begun.slice(BEGINNING)
-    this.#begun = this.#begun.slice(0, BEGINNING) + rest.slice(-END)
-  }
-
-  #tellKept(): void {
-    const line = this.#begun + this.#decoder.decode()
-    const length = this.#length
-    this.#begun = ''
-    this.#length = 0
-    if (length <= this.#limit) this.#tell(line)
-    else this.#receiver.refused(line, `a message of ${length} bytes, over ${this.#limit}`)
-  }
-
-  #tell(line: string): void {
-    const text = line.endsWith('\r') ? line.slice(0, -1) : line
-    if (text !== '') this.#receiver.receive(text)
-  }
-}
-
-const NEWLINE = 10
 
 /** Enough to find programs, the home directory and the language; nothing that is likely to hold a secret. */
 const INHERITED =

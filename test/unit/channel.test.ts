@@ -2,17 +2,17 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { GatewayError, RpcError } from '../../src/errors.ts'
+import { Channel } from '../../src/rpc/channel.ts'
+import { Json } from '../../src/rpc/json.ts'
+import type { MalformedMessage } from '../../src/rpc/message.ts'
 import {
   type AbortListener,
   Cancelled,
-  Channel,
   type Handler,
   type Incoming,
   type Receiver,
   type Transport,
-} from '../../src/rpc/channel.ts'
-import { Json } from '../../src/rpc/json.ts'
-import type { MalformedMessage } from '../../src/rpc/message.ts'
+} from '../../src/rpc/peer.ts'
 
 interface Sent {
   text: string

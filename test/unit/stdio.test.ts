@@ -4,11 +4,11 @@ import { chmod, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promi
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
+import { Lines } from '../../src/upstream/lines.ts'
 import {
   type Child,
   type ChildObserver,
   type Command,
-  Lines,
   MAX_LINE,
   MAX_UNREAD,
   STDERR_KEPT,
