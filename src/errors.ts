@@ -16,7 +16,7 @@ const FACES = {
   invalid_request: { rpc: -32600, http: 400 },
   invalid_params: { rpc: -32602, http: 400 },
   method_not_found: { rpc: -32601, http: 404 },
-  host_forbidden: { rpc: -32600, http: 403 },
+  forbidden: { rpc: -32600, http: 403 },
   endpoint_unknown: { rpc: -32600, http: 404 },
   session_required: { rpc: -32600, http: 400 },
   session_unknown: { rpc: -32600, http: 404 },

@@ -16,29 +16,31 @@ import { errorText } from './rpc/message.ts'
 
 export interface Listener {
   readonly url: URL
-  /** Stops accepting, waits up to `drain` ms for calls in flight, then ends every session and stream. */
+  /** Takes no new requests, waits up to `drain` ms for those in flight, then ends every session and stops listening. */
   close(options: { drain: number }): Promise<void>
 }
 
-/** @throws {Error} `EADDRINUSE` and the like. */
+/** @throws {Error} with code `EADDRINUSE` and the like. */
 export function listen(gateway: Gateway, version: string, observe: Observer): Listener {
   const options = gateway.config.gateway
   const started = performance.now()
   const legacy = new Legacy(options, observe)
   const door = new Door(options)
   const app = new Hono()
+  let stopping = false
 
   app.get('/health', (c) => {
     const upstreams = gateway.status
     const failing = Object.values(upstreams).some(({ state }) => state !== 'ready')
-    return c.json({
-      status: failing ? 'degraded' : 'ok',
+    const body = {
+      status: stopping ? 'stopping' : failing ? 'degraded' : 'ok',
       version,
       uptime: Math.round((performance.now() - started) / 1000),
       ready: Object.values(upstreams).some(({ state }) => state === 'ready'),
       sessions: legacy.sessions,
       upstreams,
-    })
+    }
+    return c.json(body, stopping ? 503 : 200)
   })
   app.notFound((c) => {
     const error = new GatewayError('endpoint_unknown', `nothing is at ${c.req.path}`, {
@@ -47,6 +49,16 @@ export function listen(gateway: Gateway, version: string, observe: Observer): Li
     return refusal(error, observe)
   })
   app.onError((error) => refusal(error, observe))
+
+  const answer = async (request: Request) => {
+    const name = endpointName(request.url)
+    if (name === undefined) return app.fetch(request)
+    try {
+      return await legacy.handle(request, endpointAt(gateway, name), ANONYMOUS)
+    } catch (error) {
+      return refusal(error, observe)
+    }
+  }
 
   const server = Bun.serve({
     hostname: address(options),
@@ -61,25 +73,24 @@ export function listen(gateway: Gateway, version: string, observe: Observer): Li
     async fetch(request) {
       const forbidden = door.refuses(request)
       if (forbidden) return refusal(forbidden, observe)
-      const name = endpointName(request.url)
-      if (name === undefined) return app.fetch(request)
-      try {
-        return await legacy.handle(request, endpointAt(gateway, name), ANONYMOUS)
-      } catch (error) {
-        return refusal(error, observe)
-      }
+      const origin = request.headers.get('origin')
+      if (origin === null) return answer(request)
+      const response = isPreflight(request) ? preflight() : await answer(request)
+      return shared(response, origin)
     },
   })
 
   return {
     url: server.url,
     async close({ drain }) {
+      stopping = true
       legacy.drain()
-      const stopped = server.stop()
       const deadline = performance.now() + drain
+      // Still listening: a call in flight may wait for what its client answers to a question.
       while (legacy.isWorking && performance.now() < deadline) await Bun.sleep(10)
       legacy.close('the gateway is shutting down')
-      await Promise.race([stopped, Bun.sleep(500)])
+      // What was answered last may still be on its way to a slow reader.
+      await Promise.race([server.stop(), Bun.sleep(Math.max(500, deadline - performance.now()))])
       await server.stop(true)
     },
   }
@@ -90,7 +101,7 @@ export function listen(gateway: Gateway, version: string, observe: Observer): Li
  * would cost a twelfth of the rate of small calls.
  */
 function endpointName(url: string): string | undefined {
-  const match = /^https?:\/\/[^/]+(?:\/([^/?#]+))?\/mcp(?:[?#]|$)/.exec(url)
+  const match = /^https?:\/\/[^/]+(?:\/([^/?#]+))?\/mcp\/?(?:[?#]|$)/.exec(url)
   return match ? (match[1] ?? '') : undefined
 }
 
@@ -130,13 +141,13 @@ class Door {
     const host = headers.get('host') ?? ''
     // With a malformed Host, Bun leaves only the path in `url`, and routes would match something else.
     if (!this.#knownHosts.has(host) && !(url.startsWith('http') && this.#allowsHost(host))) {
-      return new GatewayError('host_forbidden', `Host ${JSON.stringify(host)} is not served here`, {
+      return new GatewayError('forbidden', `Host ${JSON.stringify(host)} is not served here`, {
         hint: 'add it to gateway.allowedHosts',
       })
     }
     const origin = headers.get('origin')
     if (origin !== null && !isAllowedOrigin(origin, this.#options)) {
-      return new GatewayError('host_forbidden', `Origin ${JSON.stringify(origin)} may not call`, {
+      return new GatewayError('forbidden', `Origin ${JSON.stringify(origin)} may not call`, {
         hint: 'add it to gateway.allowedOrigins',
       })
     }
@@ -183,6 +194,30 @@ function isLoopback(name: string): boolean {
 
 function isAddress(name: string): boolean {
   return name.includes(':') || /^\d{1,3}(?:\.\d{1,3}){3}$/.test(name)
+}
+
+/** Lets the page at `origin`, which {@link Door} has let in, read the response. (CORS) */
+function shared(response: Response, origin: string): Response {
+  response.headers.set('access-control-allow-origin', origin)
+  response.headers.set('access-control-expose-headers', 'mcp-session-id')
+  response.headers.append('vary', 'origin')
+  return response
+}
+
+function isPreflight({ method, headers }: Request): boolean {
+  return method === 'OPTIONS' && headers.has('access-control-request-method')
+}
+
+function preflight(): Response {
+  return new Response(null, {
+    status: 204,
+    headers: {
+      'access-control-allow-methods': 'GET, POST, DELETE',
+      'access-control-allow-headers':
+        'accept, authorization, content-type, last-event-id, mcp-protocol-version, mcp-session-id',
+      'access-control-max-age': '86400',
+    },
+  })
 }
 
 function refusal(thrown: unknown, observe: Observer): Response {

@@ -90,6 +90,8 @@ async function main(argv: string[]): Promise<void> {
   }
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
+  // When its terminal is closed. Under nohup it has none, and is to stay.
+  if (process.stdout.isTTY || process.stderr.isTTY) process.on('SIGHUP', stop)
   process.stdout.write(banner(config, source, listener.url))
 }
 

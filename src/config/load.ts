@@ -48,14 +48,14 @@ export function searchPath(env: Environment): string[] {
  * @throws {ConfigError}
  */
 export async function loadConfig(named: string | undefined, env: Environment): Promise<Loaded> {
-  if (named !== undefined) return load(named)
+  if (named !== undefined) return load(named, env)
   // Compose files and service units like to set a variable to nothing.
   if (env.MCP_GATEWAY_CONFIG) {
-    return load(env.MCP_GATEWAY_CONFIG).catch(because('$MCP_GATEWAY_CONFIG names it'))
+    return load(env.MCP_GATEWAY_CONFIG, env).catch(because('$MCP_GATEWAY_CONFIG names it'))
   }
   for (const path of searchPath(env)) {
     const why = 'it was found because none was named; --config names another'
-    const loaded = await loadFile(path).catch(because(why))
+    const loaded = await loadFile(path, env).catch(because(why))
     if (loaded) return loaded
   }
   return { config: v.parse(ConfigSchema, EMBEDDED), source: undefined }
@@ -67,18 +67,18 @@ function because(why: string) {
   }
 }
 
-async function load(named: string): Promise<Loaded> {
-  if (/^[a-z][a-z\d+.-]*:\/\//i.test(named)) return download(named)
-  const loaded = await loadFile(named)
+async function load(named: string, env: Environment): Promise<Loaded> {
+  if (/^[a-z][a-z\d+.-]*:\/\//i.test(named)) return download(named, env)
+  const loaded = await loadFile(named, env)
   if (loaded) return loaded
   throw new ConfigError(`${named}: no such file; name a configuration by its path or URL`)
 }
 
 /** Undefined if there is no such file. */
-async function loadFile(path: string): Promise<Loaded | undefined> {
+async function loadFile(path: string, env: Environment): Promise<Loaded | undefined> {
   try {
     const text = await readFile(path, 'utf8')
-    return { config: parseConfig(text, path), source: path }
+    return { config: parseConfig(text, path, env), source: path }
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
@@ -91,7 +91,7 @@ async function loadFile(path: string): Promise<Loaded | undefined> {
 /** How long a configuration at a URL may take to come. */
 const DOWNLOAD = 30_000
 
-async function download(named: string): Promise<Loaded> {
+async function download(named: string, env: Environment): Promise<Loaded> {
   const url = URL.parse(named)
   if (!url || !/^https?:$/.test(url.protocol)) {
     throw new ConfigError('the URL of the configuration must be one of http: or https:')
@@ -102,7 +102,7 @@ async function download(named: string): Promise<Loaded> {
     const response = await fetch(url, { signal: AbortSignal.timeout(DOWNLOAD) })
     if (!response.ok) throw new Error(`status ${response.status}`)
     const text = await response.text()
-    return { config: parseConfig(text, source), source }
+    return { config: parseConfig(text, source, env), source }
   } catch (error) {
     if (error instanceof ConfigError) throw error
     throw new ConfigError(`${source}: cannot be downloaded: ${toError(error).message}`)

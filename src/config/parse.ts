@@ -13,21 +13,24 @@ export class ConfigError extends Error {
   override name = 'ConfigError'
 }
 
+type Environment = Record<string, string | undefined>
+
 /**
- * Reads a configuration from JSON with comments and trailing commas.
+ * Reads a configuration from JSON with comments and trailing commas. In its strings `${VAR}` and `${VAR:-default}` stand for
+ * variables of `env`.
  *
  * @param source how the text is called in messages.
  * @throws {ConfigError}
  */
-export function parseConfig(text: string, source: string): Config {
+export function parseConfig(text: string, source: string, env: Environment = {}): Config {
   // Of a byte order mark the parser would make a symbol of its own.
   const bare = text.replace(/^\ufeff/, '')
   const lineAt = (offset: number) => bare.slice(0, offset).split('\n').length
   const tree = parseJson(bare, (offset, what) => `${source}:${lineAt(offset)}: ${what}`)
 
-  const faults = [...misplaced(tree, ConfigSchema, [], lineAt)]
+  const faults = [...misplaced(tree, ConfigSchema, [], lineAt), ...unset(tree, [], env)]
   const settled = new Set(faults.flatMap(({ settles }) => settles.map(pathText)))
-  const result = v.safeParse(ConfigSchema, nodeValue(tree), { abortPipeEarly: true })
+  const result = v.safeParse(ConfigSchema, nodeValue(tree, env), { abortPipeEarly: true })
   for (const issue of result.issues ?? []) {
     const path = (issue.path ?? []).map(({ key }) => key as string | number)
     const isUnknownKey = issue.type === 'strict_object' && issue.expected === 'never'
@@ -92,6 +95,31 @@ const SYNTAX: Record<string, string> = {
   InvalidUnicode: '"\\u" needs four hexadecimal digits',
   InvalidEscapeCharacter: 'a backslash is written twice: "\\\\"',
   InvalidCharacter: 'a control character; in a string, tab is written "\\t" and a new line "\\n"',
+}
+
+/** Variables that are named and not set. */
+function* unset(node: Node, path: Path, env: Environment): Generator<Fault> {
+  if (node.type === 'string') {
+    const [missing] = expand(node.value, env).missing
+    if (missing === undefined) return
+    const what = `the variable ${missing} is not set; set it, or write \${${missing}:-default}`
+    yield { path, offset: offsetOfProperty(node), what, settles: [path] }
+  }
+  for (const [i, child] of (node.children ?? []).entries()) {
+    if (node.type === 'array') yield* unset(child, [...path, i], env)
+    else yield* unset(child.children![1]!, [...path, child.children![0]!.value], env)
+  }
+}
+
+/** After parsing, so that what a variable holds is never taken for syntax. */
+function expand(text: string, env: Environment): { text: string; missing: string[] } {
+  const missing: string[] = []
+  const expanded = text.replace(/\$\{(\w+)(?::-([^}]*))?\}/g, (_, name, otherwise) => {
+    const value = env[name] ?? otherwise
+    if (value === undefined) missing.push(name)
+    return value ?? ''
+  })
+  return { text: expanded, missing }
 }
 
 /** What the schema alone would not see, or would tell of only the first: keys, and arrays instead of objects. */
@@ -264,12 +292,16 @@ function offsetOfProperty(node: Node): number {
   return node.parent?.type === 'property' ? node.parent.offset : node.offset
 }
 
-/** As jsonc-parser's getNodeValue, but `__proto__` is a key like any other. */
-function nodeValue(node: Node): unknown {
-  if (node.type === 'array') return (node.children ?? []).map(nodeValue)
+/** As jsonc-parser's getNodeValue, but with variables, and `__proto__` is a key like any other. */
+function nodeValue(node: Node, env: Environment): unknown {
+  if (node.type === 'string') return expand(node.value, env).text
+  if (node.type === 'array') return (node.children ?? []).map((item) => nodeValue(item, env))
   if (node.type !== 'object') return node.value
   return Object.fromEntries(
-    (node.children ?? []).map(({ children }) => [children![0]!.value, nodeValue(children![1]!)]),
+    (node.children ?? []).map(({ children }) => [
+      children![0]!.value,
+      nodeValue(children![1]!, env),
+    ]),
   )
 }
 

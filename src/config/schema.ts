@@ -56,7 +56,7 @@ export const GatewaySchema = v.strictObject({
   allowedHosts: v.pipe(
     v.optional(v.array(host), []),
     v.description(
-      'Host names, besides the loopback ones and `host`, under which clients may come.',
+      'Host names under which clients may come, besides loopback ones, `host`, and addresses.',
     ),
   ),
   allowedOrigins: v.pipe(
@@ -71,7 +71,9 @@ export const GatewaySchema = v.strictObject({
   ),
   sessionTimeout: v.pipe(
     v.optional(duration(1000), 30 * 60 * 1000),
-    v.description('A session without request or open stream ends after this time.'),
+    v.description(
+      'A session ends this long after its client was last there, with a request or an open stream.',
+    ),
   ),
   streamLifetime: v.pipe(
     v.optional(duration(0), 0),

@@ -9,16 +9,9 @@ import { GatewayError } from '../errors.ts'
 import type { Observer } from '../events.ts'
 import type { Endpoint } from '../routing/endpoint.ts'
 import { type MalformedMessage, type Message, parseBody } from '../rpc/message.ts'
+import { LEGACY_VERSIONS } from '../upstream/connection.ts'
 import { Session } from './session.ts'
 import { parseEventId } from './stream.ts'
-
-export const PROTOCOL_VERSIONS = [
-  '2025-11-25',
-  '2025-06-18',
-  '2025-03-26',
-  '2024-11-05',
-  '2024-10-07',
-]
 
 export interface LegacyOptions {
   /** Largest request body, in bytes. */
@@ -59,10 +52,10 @@ export class Legacy {
   /** @throws {GatewayError} for what it refuses. */
   async handle(request: Request, endpoint: Endpoint, principal: Principal): Promise<Response> {
     const version = request.headers.get('mcp-protocol-version')
-    if (version !== null && !PROTOCOL_VERSIONS.includes(version)) {
+    if (version !== null && !LEGACY_VERSIONS.includes(version)) {
       throw new GatewayError(
         'invalid_request',
-        `MCP-Protocol-Version ${version} is not supported; supported are ${PROTOCOL_VERSIONS.join(', ')}`,
+        `MCP-Protocol-Version ${version} is not supported; supported are ${LEGACY_VERSIONS.join(', ')}`,
       )
     }
     switch (request.method) {
@@ -91,7 +84,7 @@ export class Legacy {
 
   async #post(request: Request, endpoint: Endpoint, principal: Principal): Promise<Response> {
     const { headers } = request
-    const accept = headers.get('accept') ?? ''
+    const accept = (headers.get('accept') ?? '').toLowerCase()
     if (!accepts(accept, 'application/json') || !accepts(accept, 'text/event-stream')) {
       throw new GatewayError(
         'not_acceptable',
@@ -107,9 +100,10 @@ export class Legacy {
       throw new GatewayError('shutting_down', 'the gateway is shutting down')
     }
     // Of the two forms it takes, a client that names the stream first wants that one.
-    const streamed = accept.indexOf('text/event-stream') < accept.indexOf('application/json')
+    const first = /application\/json|text\/event-stream|\*\/\*/.exec(accept)?.[0]
+    const streamed = first === 'text/event-stream'
     if (!Array.isArray(body) && body.kind === 'request' && body.method === 'initialize') {
-      return this.#initialize(body, streamed, endpoint, principal)
+      return this.#initialize(request, body, streamed, endpoint, principal)
     }
     const session = this.#session(request, endpoint, principal)
     const version = headers.get('mcp-protocol-version') ?? session.protocolVersion
@@ -120,6 +114,7 @@ export class Legacy {
   }
 
   async #initialize(
+    request: Request,
     message: Message,
     streamed: boolean,
     endpoint: Endpoint,
@@ -132,6 +127,10 @@ export class Legacy {
     })
     this.#sessions.set(session.id, session)
     session.ended.addEventListener('abort', () => this.#sessions.delete(session.id))
+    request.signal.addEventListener('abort', () => {
+      // Its id has reached nobody.
+      if (session.protocolVersion === '') session.end('the client left before it was initialized')
+    })
     const response = await session.post(message, { streamed, version: '' })!
     if (!session.ended.aborted) response.headers.set('mcp-session-id', session.id)
     return response
@@ -174,7 +173,8 @@ export class Legacy {
     const now = performance.now()
     for (const session of this.#sessions.values()) {
       session.keepAlive(now)
-      if (now - session.lastHeard > this.#options.sessionTimeout && !session.isActive) {
+      if (session.isActive) session.lastHeard = now
+      else if (now - session.lastHeard > this.#options.sessionTimeout) {
         session.end(`nothing was heard for ${this.#options.sessionTimeout} ms`)
       }
     }
@@ -227,7 +227,7 @@ async function readChunks(request: Request, limit: number): Promise<string> {
     if (size > limit) throw tooLarge(limit)
     chunks.push(chunk)
   }
-  return Buffer.concat(chunks).toString()
+  return new TextDecoder().decode(Buffer.concat(chunks))
 }
 
 function tooLarge(limit: number): GatewayError {

@@ -59,6 +59,8 @@ export class Session implements ClientPeer, Transport {
   #lastStream = LISTENING
   #introduction = Json.of({})
   #protocolVersion = ''
+  /** The id of the initialize that failed: with its answer, the session is over. */
+  #refused: Id | undefined
 
   constructor(id: string, principal: Principal, endpoint: Endpoint, options: SessionOptions) {
     this.id = id
@@ -86,10 +88,13 @@ export class Session implements ClientPeer, Transport {
     return this.#exchanges.size > 0
   }
 
-  /** Whether a request is in flight or a stream is open. */
+  /**
+   * Whether the client is there: it holds a stream open, or has asked something a moment ago. A call in flight alone
+   * does not count, or sessions of clients that left during a call that hangs would stay for ever.
+   */
   get isActive(): boolean {
-    if (this.isWorking) return true
     for (const stream of this.#streams.values()) if (stream.isOpen) return true
+    for (const exchange of this.#exchanges.values()) if (!exchange.isStreamed) return true
     return false
   }
 
@@ -143,16 +148,16 @@ export class Session implements ClientPeer, Transport {
    */
   listen(from: Position | undefined): Response {
     this.lastHeard = performance.now()
-    const resumed = from && from.stream !== LISTENING
-    const stream = resumed ? this.#streams.get(from.stream) : this.#listening()
-    if (stream) return this.streamed(stream.open(from?.sequence))
+    const number = from?.stream ?? LISTENING
+    const stream = number === LISTENING ? this.#listening() : this.#streams.get(number)
+    const isKnown = !stream || !from || from.sequence <= stream.sequence
+    if (stream && isKnown) return this.streamed(this.#open(stream, from?.sequence))
 
-    const rest = resumed ? this.#replay.after(from.stream, from.sequence) : []
-    if (rest.length === 0) {
+    if (stream || !from || this.#replay.after(number, from.sequence).length === 0) {
       throw new GatewayError('invalid_request', 'Last-Event-ID: there is nothing to resume there')
     }
-    const ended = new ResumableStream(from!.stream, this.#replay, false)
-    const response = this.streamed(ended.open(from!.sequence))
+    const ended = new ResumableStream(number, this.#replay, false)
+    const response = this.streamed(ended.open(from.sequence))
     ended.close()
     return response
   }
@@ -185,8 +190,7 @@ export class Session implements ClientPeer, Transport {
     const exchange = this.#exchanges.get(id)
     this.#exchanges.delete(id)
     exchange?.settle(text)
-    // Its first request is initialize: without that it never was.
-    if (this.#protocolVersion === '') this.end('it was never initialized')
+    if (id === this.#refused) this.end('it was never initialized')
   }
 
   close(): void {
@@ -200,18 +204,23 @@ export class Session implements ClientPeer, Transport {
     return new Response(body, { headers: { ...STREAM_HEADERS, 'mcp-session-id': this.id } })
   }
 
-  openStream(version: string): ResumableStream {
+  openStream(version: string): [ResumableStream, Response] {
     const stream = this.#addStream(++this.#lastStream, version)
-    const { streamLifetime } = this.#options
-    if (streamLifetime > 0 && version >= PRIMING_SINCE) {
-      setTimeout(() => stream.close(), streamLifetime).unref()
-    }
-    return stream
+    return [stream, this.streamed(this.#open(stream))]
   }
 
   endStream(stream: ResumableStream): void {
     stream.close()
     this.#streams.delete(stream.number)
+  }
+
+  #open(stream: ResumableStream, after?: number): ReadableStream<Uint8Array> {
+    const body = stream.open(after)
+    const { streamLifetime } = this.#options
+    if (streamLifetime > 0 && stream.number !== LISTENING && stream.isResumable) {
+      setTimeout(() => stream.close(), streamLifetime).unref()
+    }
+    return body
   }
 
   #listening(): ResumableStream {
@@ -249,6 +258,15 @@ export class Session implements ClientPeer, Transport {
   }
 
   async #initialize(params: Json | undefined, caller: Caller): Promise<Json> {
+    try {
+      return await this.#introduce(params, caller)
+    } catch (error) {
+      this.#refused = caller.id
+      throw error
+    }
+  }
+
+  async #introduce(params: Json | undefined, caller: Caller): Promise<Json> {
     if (this.#protocolVersion !== '') {
       throw new GatewayError('invalid_request', 'this session is initialized already')
     }
@@ -260,8 +278,10 @@ export class Session implements ClientPeer, Transport {
     }
     this.#introduction = params
     const result = await this.endpoint.initialize(caller)
+    this.#ended.signal.throwIfAborted()
     this.#protocolVersion = result.member('protocolVersion')!.get<string>()
-    const client = String(params.member('clientInfo')?.get<{ name?: unknown } | null>()?.name)
+    const name = params.member('clientInfo')?.member('name')?.get<unknown>()
+    const client = typeof name === 'string' ? name : 'unnamed'
     this.#options.observe({ type: 'session_opened', endpoint: this.endpoint.name, client })
     return result
   }
@@ -288,11 +308,16 @@ class Exchange {
     this.since = since
   }
 
+  get isStreamed(): boolean {
+    return this.#stream !== undefined
+  }
+
   /** From now on the answer comes as events. */
   stream(): ResumableStream {
     if (!this.#stream) {
-      this.#stream = this.#session.openStream(this.#version)
-      this.#respond(this.#session.streamed(this.#stream.open()))
+      const [stream, response] = this.#session.openStream(this.#version)
+      this.#stream = stream
+      this.#respond(response)
     }
     return this.#stream
   }

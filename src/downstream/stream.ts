@@ -22,10 +22,15 @@ export class Replay {
   #events: { stream: number; sequence: number; data: string }[] = []
   #size = 0
 
-  keep(stream: number, sequence: number, data: string): void {
+  /** @param isHeard whether somebody is listening. What nobody has heard stays until the next event, however big. */
+  keep(stream: number, sequence: number, data: string, isHeard: boolean): void {
     this.#events.push({ stream, sequence, data })
     this.#size += data.length
-    while (this.#events.length > MAX_REPLAY_EVENTS || this.#size > MAX_REPLAY_SIZE) {
+    const least = isHeard ? 0 : 1
+    while (
+      this.#events.length > MAX_REPLAY_EVENTS ||
+      (this.#size > MAX_REPLAY_SIZE && this.#events.length > least)
+    ) {
       this.#size -= this.#events.shift()!.data.length
     }
   }
@@ -50,18 +55,24 @@ export function parseEventId(text: string): Position | undefined {
 
 export class ResumableStream {
   readonly number: number
+  /** Whether its client knows how to come back for the rest. */
+  readonly isResumable: boolean
   readonly #replay: Replay
-  readonly #priming: boolean
   // The newest carries what is said; the older ones are kept warm, and take over should it break.
   #listeners: Listener[] = []
   #sequence = 0
   #delivered = 0
 
-  /** @param priming opens with an empty event, so that a client can resume before anything was said (SEP-1699). */
-  constructor(number: number, replay: Replay, priming: boolean) {
+  /** @param isResumable opens with an empty event, so that a client can resume before anything was said (SEP-1699). */
+  constructor(number: number, replay: Replay, isResumable: boolean) {
     this.number = number
+    this.isResumable = isResumable
     this.#replay = replay
-    this.#priming = priming
+  }
+
+  /** The last thing it said. */
+  get sequence(): number {
+    return this.#sequence
   }
 
   /** Whether somebody is listening. */
@@ -79,7 +90,7 @@ export class ResumableStream {
           if (this.#listeners.push(mine) > MAX_LISTENERS) close(this.#listeners.shift()!)
           // Something must flow at once, or proxies and clients wait for the headers.
           const from = after ?? this.#delivered
-          const prime = this.#priming && after === undefined
+          const prime = this.isResumable && after === undefined
           this.#write(mine, prime ? primingText(this.#id(from), RETRY) : COMMENT)
           for (const { sequence, data } of this.#replay.after(this.number, from)) {
             this.#write(mine, eventText(data, this.#id(sequence)))
@@ -94,7 +105,7 @@ export class ResumableStream {
 
   send(data: string): void {
     const sequence = ++this.#sequence
-    this.#replay.keep(this.number, sequence, data)
+    this.#replay.keep(this.number, sequence, data, this.isOpen)
     const text = eventText(data, this.#id(sequence))
     // Who cannot take it is let go, and the one before takes over.
     for (let last = this.#listeners.at(-1); last; last = this.#listeners.at(-1)) {

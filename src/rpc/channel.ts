@@ -34,6 +34,9 @@ import {
   type Transport,
 } from './peer.ts'
 
+/** How many requests of the peer's may be worked on at once. */
+export const MAX_INCOMING = 1_000
+
 export class Channel implements Peer, Receiver {
   readonly #transport: Transport
   readonly #handler: Handler
@@ -165,6 +168,11 @@ export class Channel implements Peer, Receiver {
       // Not settled: the request that came first keeps its id and its answer.
       const error = Json.of({ code: -32600, message: `the request id ${id} is still in use` })
       this.#transport.send(errorText(id, error))
+      return
+    }
+    if (this.#incoming.size >= MAX_INCOMING) {
+      const message = `${MAX_INCOMING} requests are waiting for their answers already`
+      this.#transport.settle(id, errorText(id, Json.of({ code: -32603, message })))
       return
     }
     let request: IncomingRequest

@@ -12,8 +12,14 @@ import { Json } from '../rpc/json.ts'
 import type { Id, MalformedMessage } from '../rpc/message.ts'
 import { Cancelled, type Connect, type Handler, type Incoming } from '../rpc/peer.ts'
 
-/** The last revision with sessions; newer ones have no `initialize`. */
-export const LATEST_LEGACY = '2025-11-25'
+/** The revisions with sessions, the latest first. Newer ones have no `initialize`. */
+export const LEGACY_VERSIONS = [
+  '2025-11-25',
+  '2025-06-18',
+  '2025-03-26',
+  '2024-11-05',
+  '2024-10-07',
+]
 
 export interface ConnectionObserver {
   /** A call has ended after so many ms. */
@@ -43,10 +49,11 @@ export class Connection {
   }
 
   /**
-   * Connects and shakes hands.
+   * Connects and shakes hands. The connection closes itself when the client leaves.
    *
-   * @throws {GatewayError} `upstream_unreachable` if the server cannot be started, does not answer within `deadline` ms,
-   *   or answers nonsense. @throws {RpcError} if it refuses.
+   * @throws {GatewayError} `upstream_unreachable` if the server cannot be started or does not answer within `deadline` ms;
+   *   `upstream_protocol` if it answers nonsense; whatever the client left with, if it does meanwhile.
+   * @throws {RpcError} if the server refuses.
    */
   static async open(
     server: string,
@@ -56,6 +63,7 @@ export class Connection {
     deadline: number,
   ): Promise<Connection> {
     const connection = new Connection(server, connect, client, observer)
+    client.ended.addEventListener('abort', connection.#leave)
     try {
       await connection.#shakeHands(deadline)
     } catch (error) {
@@ -90,6 +98,8 @@ export class Connection {
     this.#channel.notify(method, params)
   }
 
+  readonly #leave = () => this.close(this.#client.ended.reason)
+
   /** Idempotent. What is in flight is answered with `reason`. */
   close(reason: Error): void {
     this.#channel.close(reason)
@@ -100,7 +110,7 @@ export class Connection {
     const wanted = introduction.member('protocolVersion')
     const hello = isLegacy(wanted)
       ? introduction
-      : introduction.with('protocolVersion', LATEST_LEGACY)
+      : introduction.with('protocolVersion', LEGACY_VERSIONS[0])
     // Not cancellable: initialize must not be cancelled (2025-11-25, basic/utilities/cancellation).
     const answer = await within(deadline, this.#channel.request('initialize', hello), () => {
       return new GatewayError(
@@ -112,7 +122,7 @@ export class Connection {
     if (!isLegacy(answer.member('protocolVersion'))) {
       throw new GatewayError(
         'upstream_protocol',
-        `server "${this.#server}" answered initialize without a protocol version up to ${LATEST_LEGACY}`,
+        `server "${this.#server}" answered initialize in none of the protocol versions ${LEGACY_VERSIONS.join(', ')}`,
         { server: this.#server },
       )
     }
@@ -125,7 +135,10 @@ export class Connection {
       onRequest: (method, params, from) => this.#ask(method, params, from),
       onNotification: (method, params) => this.#tell(method, params),
       onMalformed: (text, why) => this.#complain(text, why),
-      onClose: (reason) => this.#observer.onClose(this, reason),
+      onClose: (reason) => {
+        this.#client.ended.removeEventListener('abort', this.#leave)
+        this.#observer.onClose(this, reason)
+      },
     }
   }
 
@@ -163,7 +176,7 @@ function outcomeOf(error: unknown): Outcome {
 }
 
 function isLegacy(version: Json | undefined): boolean {
-  return /^"\d{4}-\d{2}-\d{2}"$/.test(version?.text ?? '') && version!.text <= `"${LATEST_LEGACY}"`
+  return LEGACY_VERSIONS.some((known) => version?.text === `"${known}"`)
 }
 
 async function within<T>(ms: number, promise: Promise<T>, late: () => Error): Promise<T> {

@@ -52,7 +52,8 @@ export class Lines {
   }
 
   #tell(line: string): void {
-    const text = line.endsWith('\r') ? line.slice(0, -1) : line
+    // Some write a byte order mark first, and some end their lines as Windows does.
+    const text = line.slice(line.startsWith('\ufeff') ? 1 : 0, line.endsWith('\r') ? -1 : undefined)
     if (text !== '') this.#receiver.receive(text)
   }
 }

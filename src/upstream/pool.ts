@@ -7,7 +7,7 @@
 import type { ClientPeer } from '../caller.ts'
 import type { Connection } from './connection.ts'
 
-/** Opens the connection for a client; `onClose` must be called when it closes. */
+/** Opens the connection for a client. It closes itself when the client leaves; then it is to be forgotten. */
 export type Open = (client: ClientPeer) => Promise<Connection>
 
 export class Pool {
@@ -45,17 +45,11 @@ export class Pool {
     const opening = this.#open(client)
     const slot: Slot = { opening, connection: undefined }
     this.#slots.set(client.id, slot)
-    const leave = () => {
-      this.#slots.delete(client.id)
-      opening.then((connection) => connection.close(client.ended.reason)).catch(() => {})
-    }
-    client.ended.addEventListener('abort', leave, { once: true })
     try {
       slot.connection = await opening
       return slot.connection
     } catch (error) {
-      if (this.#slots.get(client.id) === slot) this.#slots.delete(client.id)
-      client.ended.removeEventListener('abort', leave)
+      this.#slots.delete(client.id)
       throw error
     }
   }

@@ -14,7 +14,8 @@ import { Connection } from './connection.ts'
 import { Pool } from './pool.ts'
 import { type Child, spawnChild } from './stdio.ts'
 
-export type State = 'starting' | 'ready' | 'failing' | 'stopped'
+/** `ready` also before anybody needed it, as long as it looks as if it could start. */
+export type State = 'ready' | 'failing' | 'stopped'
 
 export interface Status {
   state: State
@@ -33,7 +34,7 @@ export class Upstream {
   readonly #observe: Observer
   readonly #pool: Pool
   readonly #children = new Map<Child, Receiver>()
-  #state: State = 'starting'
+  #state: State = 'ready'
   #reason: string | undefined
 
   constructor(name: string, config: ServerConfig, observe: Observer) {
@@ -41,10 +42,8 @@ export class Upstream {
     this.#config = config
     this.#observe = observe
     this.#pool = new Pool((client) => this.#open(client))
-    const { command, env, cwd } = config
-    const PATH = env.PATH ?? process.env.PATH ?? ''
-    if (Bun.which(command, { PATH, ...(cwd === undefined ? {} : { cwd }) })) this.#state = 'ready'
-    else this.#fail(`command not found: ${command}`)
+    const obstacle = obstacleTo(config)
+    if (obstacle !== undefined) this.#fail(obstacle)
   }
 
   get status(): Status {
@@ -126,11 +125,17 @@ export class Upstream {
       this.#observe({ type: 'upstream_ready', server: this.name, ms })
       return connection
     } catch (error) {
-      if (error instanceof RpcError) throw error
+      // A client that left says nothing about the server.
+      if (client.ended.aborted) throw error
+      if (error instanceof RpcError) {
+        this.#fail(this.#redact(`server "${this.name}" refused initialize: ${error.error.text}`))
+        throw error
+      }
       const said = child && lastLine(child.stderr)
       const reason = this.#redact(toError(error).message + (said ? ` (stderr: ${said})` : ''))
       this.#fail(reason)
-      throw new GatewayError('upstream_unreachable', reason, {
+      const code = error instanceof GatewayError ? error.code : 'upstream_unreachable'
+      throw new GatewayError(code, reason, {
         server: this.name,
         hint: `run the command of mcpServers.${this.name} by hand to see what it says`,
         cause: error,
@@ -146,11 +151,7 @@ export class Upstream {
           this.#observe({ type: 'upstream_stderr', server: this.name, text: this.#redact(text) }),
       })
     } catch (error) {
-      const { cwd } = this.#config
-      const why =
-        cwd !== undefined && !existsSync(cwd)
-          ? `its cwd does not exist: ${cwd}`
-          : toError(error).message
+      const why = obstacleTo(this.#config) ?? toError(error).message
       throw new GatewayError(
         'upstream_unreachable',
         `server "${this.name}" cannot be started: ${why}`,
@@ -190,6 +191,16 @@ export class Upstream {
     }
     return clean
   }
+}
+
+/** Why the command cannot be started; undefined if nothing is in its way. */
+function obstacleTo({ command, cwd, env }: ServerConfig): string | undefined {
+  const tilde = (path: string) => (path.startsWith('~') ? '; "~" is not expanded here' : '')
+  if (cwd !== undefined && !existsSync(cwd)) return `its cwd does not exist: ${cwd}${tilde(cwd)}`
+  const PATH = env.PATH ?? process.env.PATH ?? ''
+  if (Bun.which(command, { PATH, ...(cwd === undefined ? {} : { cwd }) })) return undefined
+  const words = /\s/.test(command) ? '; arguments are written under "args"' : ''
+  return `command not found: ${command}${words}${tilde(command)}`
 }
 
 function lastLine(text: string): string | undefined {

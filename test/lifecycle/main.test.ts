@@ -286,14 +286,6 @@ async function callInFlight(program: Program, args: object) {
   return { pid, messages }
 }
 
-/** Whether anybody listens. */
-function isOpen({ hostname, port }: URL): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(Number(port), hostname, () => resolve(true))
-    socket.once('error', () => resolve(false)).once('connect', () => socket.destroy())
-  })
-}
-
 describe('a signal', () => {
   // Every test here has less time than calls in flight get, so that waiting for them in vain fails.
   test.each(['SIGTERM', 'SIGINT'] as const)(
@@ -325,9 +317,15 @@ describe('a signal', () => {
 
     program.signal('SIGTERM')
     await program.stderr.until(/ stopping drain=10000\n/)
-    while (await isOpen(program.url)) {
-      // It says that it stops a moment before it does.
-    }
+    const refused = await post(
+      new URL('one/mcp', program.url),
+      request(1, 'initialize', INITIALIZE),
+    )
+    expect(refused.status).toBe(503)
+    expect(await refused.json()).toMatchObject({ error: { data: { code: 'shutting_down' } } })
+    const health = await fetch(new URL('health', program.url))
+    expect(health.status).toBe(503)
+    expect(await health.json()).toMatchObject({ status: 'stopping' })
     expect(isAnswered).toBe(false)
     expect(JSON.parse(await answer)).toEqual({
       jsonrpc: '2.0',
@@ -336,6 +334,46 @@ describe('a signal', () => {
     })
     expect(await program.exited).toBe(0)
     expect(isAlive(pid)).toBe(false)
+  })
+
+  test('a question asked before it can be answered after it', async () => {
+    await using place = await folder(one(stdio('everything')))
+    await using program = await start([], { in: place })
+    const session = await RawSession.open(new URL('one/mcp', program.url), {
+      capabilities: { sampling: {} },
+    })
+    const response = await session.post(call(2, 'test_sampling', { prompt: 'hello' }))
+    const messages = messagesOf(response)
+    const question = JSON.parse((await messages.next()).value as string)
+    expect(question.method).toBe('sampling/createMessage')
+
+    program.signal('SIGTERM')
+    await program.stderr.until(/ stopping /)
+    const content = { type: 'text', text: 'still here' }
+    const result = { role: 'assistant', model: 'test', content }
+    await session.post(JSON.stringify({ jsonrpc: '2.0', id: question.id, result }))
+    expect((await messages.next()).value).toContain('LLM response: still here')
+    expect(await program.exited).toBe(0)
+  })
+
+  test('an answer that is still being sent is sent to its end', async () => {
+    await using place = await folder(one(stdio('raw')))
+    await using program = await start([], { in: place })
+    const session = await RawSession.open(new URL('one/mcp', program.url))
+    const bytes = 30_000_000
+    const response = await session.post(call(2, 'big', { bytes }))
+    const reader = response.body!.getReader()
+    let read = (await reader.read()).value!.length
+
+    program.signal('SIGTERM')
+    await program.stderr.until(/ stopping /)
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      read += part.value.length
+      // A reader slower than half a second in all.
+      await Bun.sleep(5)
+    }
+    expect(read).toBeGreaterThan(bytes)
+    expect(await program.exited).toBe(0)
   })
 
   test.each(['SIGINT', 'SIGTERM'] as const)(

@@ -102,6 +102,18 @@ test('a command that does not exist: the server is failing, the gateway runs on'
   expect(textOf(await session.call(5, 'wrong_id'))).toBe('right')
 })
 
+test.each([
+  [
+    { command: 'npx -y server' },
+    'command not found: npx -y server; arguments are written under "args"',
+  ],
+  [{ command: '~/bin/server' }, 'command not found: ~/bin/server; "~" is not expanded here'],
+  [{ command: 'cat', cwd: '/no/such/place' }, 'its cwd does not exist: /no/such/place'],
+])('what cannot start is known beforehand: %j', async (server, reason) => {
+  await using other = startGateway({ server })
+  expect((await other.health()).upstreams.server).toMatchObject({ state: 'failing', reason })
+})
+
 test('a server that cannot start says why, without repeating its secrets', async () => {
   const refused = await RawSession.open(gateway.at('silent')).catch((error) => String(error))
   expect(refused).toContain('exited with code 7')

@@ -166,6 +166,8 @@ describe('is let in', () => {
     ['any media type', { accept: '*/*' }],
     ['a charset', { 'content-type': 'application/json; charset=utf-8' }],
     ['an older version than was agreed', { 'mcp-protocol-version': '2025-03-26' }],
+    ['media types in capitals', { accept: 'Application/JSON, Text/Event-Stream' }],
+    ['JSON or else anything', { accept: 'application/json, text/plain, */*' }],
   ])('%s', async (_, headers) => {
     const response = await session.post(ping, headers)
     expect(await response.text()).toBe('{"jsonrpc":"2.0","id":1,"result":{}}')
@@ -291,9 +293,26 @@ describe('a broken stream', () => {
     expect(JSON.parse(events.at(-1)!.data)).toMatchObject({ id: 'slow', result: {} })
   })
 
-  test('cannot be resumed from what nobody remembers', async () => {
-    const response = await session.listen({ 'last-event-id': '4711-1' })
+  test.each(['4711-1', '0-500'])('cannot be resumed from what never was (%s)', async (id) => {
+    const response = await session.listen({ 'last-event-id': id })
     expect(response.status).toBe(400)
+  })
+
+  test('is closed and resumed as often as streamLifetime has it', async () => {
+    await using impatient = startGateway(
+      { everything: stdio('everything') },
+      { streamLifetime: 100 },
+    )
+    const own = await RawSession.open(impatient.at('everything'))
+    const response = await own.post(call(1, 'wait', { ms: 500 }, { progressToken: 1 }))
+    let events = await Array.fromAsync(eventsOf(response))
+    let legs = 1
+    for (let last = events.at(-1)!; !last.data.includes('"result"'); last = events.at(-1) ?? last) {
+      events = await Array.fromAsync(eventsOf(await own.listen({ 'last-event-id': last.id! })))
+      legs++
+    }
+    expect(legs).toBeGreaterThan(2)
+    expect(JSON.parse(events.at(-1)!.data)).toMatchObject({ id: 1, result: {} })
   })
 
   test('cannot be resumed by another session', async () => {
@@ -334,6 +353,108 @@ describe('the listening stream', () => {
     expect(await response.text()).not.toContain('jsonrpc')
     expect((await own.listen()).status).toBe(404)
     expect((await own.delete()).status).toBe(404)
+  })
+})
+
+describe('while the server starts', () => {
+  /** Answers initialize only after a while; `never` not at all. */
+  const slow = (wait: string) => {
+    const { command, args } = stdio('raw')
+    return { command: 'sh', args: ['-c', `sleep ${wait}; exec ${command} ${args!.join(' ')}`] }
+  }
+  const streamed = { accept: 'text/event-stream, application/json' }
+
+  test('a ping is answered, and disturbs nothing', async () => {
+    await using starting = startGateway({ raw: slow('0.3') })
+    const opening = await post(starting.at('raw'), initialize, streamed)
+    const id = { 'mcp-session-id': opening.headers.get('mcp-session-id')! }
+    expect(await (await post(starting.at('raw'), ping, id)).json()).toMatchObject({ result: {} })
+    const [answer] = await Array.fromAsync(eventsOf(opening))
+    expect(JSON.parse(answer!.data)).toMatchObject({
+      id: 0,
+      result: { serverInfo: { name: 'raw' } },
+    })
+    expect((await post(starting.at('raw'), ping, id)).status).toBe(200)
+  })
+
+  test('a client that leaves takes its session and its server with it', async () => {
+    await using starting = startGateway({ raw: slow('1000') })
+    const leave = new AbortController()
+    const opening = fetch(starting.at('raw'), {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: ACCEPT },
+      body: initialize,
+      signal: leave.signal,
+    }).catch(() => {})
+    await starting.event('upstream_spawned')
+    leave.abort()
+    await opening
+    await starting.event('upstream_closed')
+    expect((await starting.health()).sessions).toBe(0)
+  })
+
+  test('a session can be deleted, and its server goes at once', async () => {
+    await using starting = startGateway({ raw: slow('1000') })
+    const opening = await post(starting.at('raw'), initialize, streamed)
+    const id = { 'mcp-session-id': opening.headers.get('mcp-session-id')! }
+    expect((await fetch(starting.at('raw'), { method: 'DELETE', headers: id })).status).toBe(200)
+    const [answer] = await Array.fromAsync(eventsOf(opening))
+    expect(JSON.parse(answer!.data)).toMatchObject({ error: { data: { code: 'session_ended' } } })
+    await starting.event('upstream_closed')
+    expect(await starting.health()).toMatchObject({ sessions: 0, status: 'ok' })
+  })
+})
+
+test('a session ends though a call in it hangs, when its client has left', async () => {
+  await using forgetful = startGateway({ raw: stdio('raw') }, { sessionTimeout: 1000 })
+  const own = await RawSession.open(forgetful.at('raw'))
+  const leave = new AbortController()
+  const hanging = fetch(forgetful.at('raw'), {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', accept: ACCEPT, 'mcp-session-id': own.id },
+    body: call(1, 'late'),
+    signal: leave.signal,
+  }).catch(() => {})
+  // Answered after the call arrived.
+  await own.post(ping)
+  leave.abort()
+  await hanging
+  await forgetful.event('session_ended')
+  await forgetful.event('request', ({ outcome }) => outcome === 'failed')
+}, 30_000)
+
+test('a client may call itself anything, or nothing', async () => {
+  for (const name of [{ toString: null }, 7, undefined]) {
+    const own = await RawSession.open(gateway.at('raw'), { clientInfo: { name, version: '1' } })
+    expect((await own.post(ping)).status).toBe(200)
+  }
+})
+
+describe('a web page', () => {
+  const origin = 'https://app.example'
+
+  test('that is allowed may ask beforehand, call, and read the session id', async () => {
+    const asked = await fetch(url, {
+      method: 'OPTIONS',
+      headers: { origin, 'access-control-request-method': 'POST' },
+    })
+    expect(asked.status).toBe(204)
+    expect(asked.headers.get('access-control-allow-origin')).toBe(origin)
+    expect(asked.headers.get('access-control-allow-headers')).toContain('mcp-session-id')
+    const opened = await post(url, initialize, { origin })
+    expect(opened.headers.get('access-control-allow-origin')).toBe(origin)
+    expect(opened.headers.get('access-control-expose-headers')).toBe('mcp-session-id')
+    const failed = await post(url, '{', { origin })
+    expect(failed.headers.get('access-control-allow-origin')).toBe(origin)
+  })
+
+  test('that is not is refused beforehand, and learns nothing', async () => {
+    const asked = await fetch(url, {
+      method: 'OPTIONS',
+      headers: { origin: 'https://evil.example', 'access-control-request-method': 'POST' },
+    })
+    expect(asked.status).toBe(403)
+    expect(asked.headers.get('access-control-allow-origin')).toBeNull()
   })
 })
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { GatewayError, RpcError } from '../../src/errors.ts'
-import { Channel } from '../../src/rpc/channel.ts'
+import { Channel, MAX_INCOMING } from '../../src/rpc/channel.ts'
 import { Json } from '../../src/rpc/json.ts'
 import type { MalformedMessage } from '../../src/rpc/message.ts'
 import {
@@ -273,11 +273,11 @@ describe('a request', () => {
           waiting.push(() => resolve(params!))
           return promise
         })
-        const asked = Array.from({ length: 3000 }, (_, i) =>
+        const asked = Array.from({ length: MAX_INCOMING }, (_, i) =>
           left.channel.request('echo', Json.parse(`{"i":${i}}`)),
         )
         await quiet()
-        expect(waiting).toHaveLength(3000)
+        expect(waiting).toHaveLength(MAX_INCOMING)
         while (waiting.length > 0) {
           const at = numbers.next().value % waiting.length
           const [answer] = waiting.splice(at, 1)
@@ -787,6 +787,16 @@ describe('a notification', () => {
     ])
     expect(right.wire.sent).toEqual([])
   })
+})
+
+test('who asks too much at once is told so at once, and what waits goes on', async () => {
+  const { channel, wire } = alone(never)
+  for (let id = 1; id <= MAX_INCOMING + 1; id++) channel.receive(ask(String(id)))
+  await quiet()
+  expect(wire.sent).toHaveLength(1)
+  expect(wire.sent[0]).toMatchObject({ settles: String(MAX_INCOMING + 1) })
+  expect(wire.sent[0]!.text).toContain('-32603')
+  expect(channel.isWorkingOn('1')).toBe(true)
 })
 
 describe('a batch', () => {

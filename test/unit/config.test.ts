@@ -671,3 +671,34 @@ describe('at a URL', () => {
     )
   })
 })
+
+describe('variables', () => {
+  const env = { TOKEN: 's3cr3t', EMPTY: '' }
+  const server = (value: unknown) =>
+    JSON.stringify({ mcpServers: { a: { command: 'x', env: { V: value } } } })
+  const expanded = (value: string) => parseConfig(server(value), 'c.json', env).mcpServers.a!.env.V
+
+  test.each([
+    ['${TOKEN}', 's3cr3t'],
+    ['Bearer ${TOKEN}!', 'Bearer s3cr3t!'],
+    ['${NONE:-other}', 'other'],
+    ['${NONE:-}', ''],
+    ['${EMPTY}', ''],
+    ['${TOKEN}${NONE:-x}', 's3cr3tx'],
+    ['$TOKEN ${} ${a-b}', '$TOKEN ${} ${a-b}'],
+  ])('%s is %j', (value, result) => {
+    expect(expanded(value)).toBe(result)
+  })
+
+  test('hold text, never syntax', () => {
+    const tricky = { T: '", "command": "evil' }
+    const config = parseConfig(server('${T}'), 'c.json', tricky)
+    expect(config.mcpServers.a).toMatchObject({ command: 'x', env: { V: tricky.T } })
+  })
+
+  test('that are not set are told, each with its place', () => {
+    expect(() => parseConfig(server('${NONE}'), 'c.json', env)).toThrow(
+      'c.json:1: mcpServers.a.env.V: the variable NONE is not set; set it, or write ${NONE:-default}',
+    )
+  })
+})

@@ -167,7 +167,7 @@ describe('what is kept for replay', () => {
 
   test('is what a stream said after an event, and no other stream', () => {
     const replay = new Replay()
-    for (let i = 1; i <= 6; i++) replay.keep(i % 2, Math.ceil(i / 2), `${i}`)
+    for (let i = 1; i <= 6; i++) replay.keep(i % 2, Math.ceil(i / 2), `${i}`, true)
     expect(replay.after(1, 0).map(({ sequence, data }) => [sequence, data])).toEqual([
       [1, '1'],
       [2, '3'],
@@ -181,35 +181,35 @@ describe('what is kept for replay', () => {
 
   test('are so many events, of all streams together', () => {
     const replay = new Replay()
-    replay.keep(1, 1, 'first')
-    for (let i = 1; i < MAX_REPLAY_EVENTS; i++) replay.keep(0, i, '')
+    replay.keep(1, 1, 'first', true)
+    for (let i = 1; i < MAX_REPLAY_EVENTS; i++) replay.keep(0, i, '', true)
     expect(sequences(replay, 1, 0)).toEqual([1])
-    replay.keep(0, MAX_REPLAY_EVENTS, '')
+    replay.keep(0, MAX_REPLAY_EVENTS, '', true)
     expect(sequences(replay, 1, 0)).toEqual([])
     expect(sequences(replay, 0, 0)).toHaveLength(MAX_REPLAY_EVENTS)
-    replay.keep(0, MAX_REPLAY_EVENTS + 1, '')
+    replay.keep(0, MAX_REPLAY_EVENTS + 1, '', true)
     expect(sequences(replay, 0, 0)[0]).toBe(2)
   })
 
   test('is so much, and not a character more', () => {
     const replay = new Replay()
     const quarter = 'x'.repeat(MAX_REPLAY_SIZE / 4)
-    for (let i = 1; i <= 4; i++) replay.keep(0, i, quarter)
+    for (let i = 1; i <= 4; i++) replay.keep(0, i, quarter, true)
     expect(sequences(replay, 0, 0)).toEqual([1, 2, 3, 4])
-    replay.keep(0, 5, '')
+    replay.keep(0, 5, '', true)
     expect(sequences(replay, 0, 0)).toEqual([1, 2, 3, 4, 5])
-    replay.keep(0, 6, 'x')
+    replay.keep(0, 6, 'x', true)
     expect(sequences(replay, 0, 0)).toEqual([2, 3, 4, 5, 6])
   })
 
   test('is nothing of an event that is too big, and again of those after it', () => {
     const replay = new Replay()
-    replay.keep(0, 1, 'before')
-    replay.keep(0, 2, 'x'.repeat(MAX_REPLAY_SIZE + 1))
+    replay.keep(0, 1, 'before', true)
+    replay.keep(0, 2, 'x'.repeat(MAX_REPLAY_SIZE + 1), true)
     expect(sequences(replay, 0, 0)).toEqual([])
-    replay.keep(0, 3, 'x'.repeat(MAX_REPLAY_SIZE))
+    replay.keep(0, 3, 'x'.repeat(MAX_REPLAY_SIZE), true)
     expect(sequences(replay, 0, 0)).toEqual([3])
-    replay.keep(0, 4, 'after')
+    replay.keep(0, 4, 'after', true)
     expect(sequences(replay, 0, 0)).toEqual([4])
   })
 
@@ -218,7 +218,8 @@ describe('what is kept for replay', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.nat(2), size), { maxLength: 40 }), (all) => {
         const replay = new Replay()
-        for (const [i, [stream, size]] of all.entries()) replay.keep(stream, i, 'x'.repeat(size))
+        for (const [i, [stream, size]] of all.entries())
+          replay.keep(stream, i, 'x'.repeat(size), true)
         let room = MAX_REPLAY_SIZE
         let first = all.length
         while (first > 0 && all[first - 1]![1] <= room) room -= all[--first]![1]
@@ -421,6 +422,15 @@ describe('a listener that does not read', () => {
     expect(late.heard[0] === big).toBe(true)
     expect(it.isOpen).toBe(true)
   })
+})
+
+test('what nobody has heard is kept until the next event, however big', async () => {
+  const { stream: it } = stream()
+  const big = 'x'.repeat(MAX_REPLAY_SIZE + 1)
+  it.send(big)
+  const late = new Listener(it.open(0))
+  while (late.heard.length === 0) await quiet()
+  expect(late.heard[0] === big).toBe(true)
 })
 
 describe('keeping alive', () => {
