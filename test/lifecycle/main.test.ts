@@ -1,6 +1,6 @@
 /** The command line, from outside: what it prints, where it listens, and how it ends. */
 import { describe, expect, test } from 'bun:test'
-import { connect, createServer } from 'node:net'
+import { createServer } from 'node:net'
 import { version } from '../../package.json'
 import { stdio } from '../support/gateway.ts'
 import { ACCEPT, call, eventsOf, INITIALIZE, post, RawSession, request } from '../support/http.ts'
