@@ -70,13 +70,13 @@ export function listen(gateway: Gateway, version: string, observe: Observer): Li
     // Bun's development pages show source and message.
     development: false,
     error: (error) => refusal(error, observe),
-    async fetch(request) {
-      const forbidden = door.refuses(request)
-      if (forbidden) return refusal(forbidden, observe)
+    fetch(request) {
       const origin = request.headers.get('origin')
+      const forbidden = door.refuses(request, origin)
+      if (forbidden) return refusal(forbidden, observe)
       if (origin === null) return answer(request)
-      const response = isPreflight(request) ? preflight() : await answer(request)
-      return shared(response, origin)
+      if (isPreflight(request)) return shared(preflight(), origin)
+      return answer(request).then((response) => shared(response, origin))
     },
   })
 
@@ -137,7 +137,7 @@ class Door {
     this.#options = options
   }
 
-  refuses({ headers, url }: Request): GatewayError | undefined {
+  refuses({ headers, url }: Request, origin: string | null): GatewayError | undefined {
     const host = headers.get('host') ?? ''
     // With a malformed Host, Bun leaves only the path in `url`, and routes would match something else.
     if (!this.#knownHosts.has(host) && !(url.startsWith('http') && this.#allowsHost(host))) {
@@ -145,7 +145,6 @@ class Door {
         hint: 'add it to gateway.allowedHosts',
       })
     }
-    const origin = headers.get('origin')
     if (origin !== null && !isAllowedOrigin(origin, this.#options)) {
       return new GatewayError('forbidden', `Origin ${JSON.stringify(origin)} may not call`, {
         hint: 'add it to gateway.allowedOrigins',

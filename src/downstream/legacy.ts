@@ -49,8 +49,8 @@ export class Legacy {
     return this.#sessions.values().some((session) => session.isWorking)
   }
 
-  /** @throws {GatewayError} for what it refuses. */
-  async handle(request: Request, endpoint: Endpoint, principal: Principal): Promise<Response> {
+  /** @throws {GatewayError} for what it refuses, at once or as a rejection. */
+  handle(request: Request, endpoint: Endpoint, principal: Principal): Promise<Response> {
     const version = request.headers.get('mcp-protocol-version')
     if (version !== null && !LEGACY_VERSIONS.includes(version)) {
       throw new GatewayError(
@@ -65,7 +65,7 @@ export class Legacy {
         return this.#get(request, endpoint, principal)
       case 'DELETE':
         this.#session(request, endpoint, principal).end('deleted by the client')
-        return new Response(null, { status: 200 })
+        return Promise.resolve(new Response(null, { status: 200 }))
       default:
         throw new GatewayError('method_not_allowed', `${request.method}: use POST, GET or DELETE`)
     }

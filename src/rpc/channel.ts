@@ -5,6 +5,7 @@
  * call stack is the map between the two. Closing answers everything that waits; answers that come late are dropped.
  */
 import { RpcError, toRpc } from '../errors.ts'
+import type { Outcome } from '../events.ts'
 import { Json } from './json.ts'
 import {
   type Answer,
@@ -55,7 +56,7 @@ export class Channel implements Peer, Receiver {
     const over = this.#closed ?? serves?.aborted
     if (over) return Promise.reject(over)
 
-    const pending = new Pending(++this.#lastId, options, this.#cancel)
+    const pending = new Pending(++this.#lastId, method, options, this.#cancel)
     this.#pending.set(pending.id, pending)
     const sent = serves?.progress ? withProgressToken(params, pending.id) : params
     this.#transport.send(requestText(String(pending.id), method, sent), relatedTo)
@@ -69,6 +70,11 @@ export class Channel implements Peer, Receiver {
   /** How many requests of ours wait for an answer. */
   get waiting(): number {
     return this.#pending.size
+  }
+
+  /** The requests of other peers that ours in flight serve, the oldest first. */
+  get serving(): Incoming[] {
+    return [...this.#pending.values()].flatMap(({ serves }) => serves ?? [])
   }
 
   /** Whether a request of the peer's with this id is being worked on. */
@@ -105,7 +111,7 @@ export class Channel implements Peer, Receiver {
   closed(reason: Error): void {
     if (this.#closed) return
     this.#closed = reason
-    for (const id of this.#pending.keys()) this.#take(id)?.reject(reason)
+    for (const id of this.#pending.keys()) this.#take(id, 'failed')?.reject(reason)
     const told = toRpc(reason)
     for (const request of this.#incoming.values()) {
       request.abort(reason)
@@ -117,14 +123,15 @@ export class Channel implements Peer, Receiver {
   }
 
   #settle(answer: Answer): void {
-    const pending = this.#take(answer.id === 'null' ? this.#onlyOne() : Number(answer.id))
+    const id = answer.id === 'null' ? this.#onlyOne() : Number(answer.id)
+    const pending = this.#take(id, answer.kind === 'result' ? 'ok' : 'error')
     if (!pending) return
     if (answer.kind === 'result') pending.resolve(answer.result)
     else pending.reject(new RpcError(answer.error))
   }
 
   readonly #cancel = ({ id, relatedTo, reject }: Pending, reason: Error) => {
-    this.#take(id)
+    this.#take(id, 'cancelled')
     const params =
       reason instanceof Cancelled
         ? reason.params.with('requestId', id)
@@ -134,11 +141,12 @@ export class Channel implements Peer, Receiver {
     reject(reason)
   }
 
-  #take(id: number): Pending | undefined {
+  #take(id: number, outcome: Outcome): Pending | undefined {
     const pending = this.#pending.get(id)
     if (!pending) return undefined
     this.#pending.delete(id)
     pending.serves?.offAbort(pending)
+    this.#handler.onOver?.(pending.method, outcome, performance.now() - pending.since)
     return pending
   }
 
@@ -150,7 +158,7 @@ export class Channel implements Peer, Receiver {
   #malformed(text: string, why: MalformedMessage): void {
     const told = this.#handler.onMalformed(text, why)
     const id = seemingId(text)
-    if (id !== undefined) this.#take(Number(id))?.reject(told)
+    if (id !== undefined) this.#take(Number(id), 'failed')?.reject(told)
   }
 
   #read(text: string, read: () => void): void {
@@ -228,6 +236,8 @@ export class Channel implements Peer, Receiver {
 /** A request of ours that waits for its answer. */
 class Pending implements AbortListener {
   readonly id: number
+  readonly method: string
+  readonly since = performance.now()
   readonly serves: Incoming | undefined
   readonly relatedTo: Id | undefined
   readonly promise: Promise<Json>
@@ -237,11 +247,13 @@ class Pending implements AbortListener {
 
   constructor(
     id: number,
+    method: string,
     { serves, relatedTo }: RequestOptions,
     cancel: (pending: Pending, reason: Error) => void,
   ) {
     const { promise, resolve, reject } = Promise.withResolvers<Json>()
     this.id = id
+    this.method = method
     this.serves = serves
     this.relatedTo = relatedTo
     this.promise = promise

@@ -3,6 +3,7 @@
  *
  * A new transport implements `Transport` and reports to a `Receiver`; a new kind of other side implements `Peer`.
  */
+import type { Outcome } from '../events.ts'
 import type { Json } from './json.ts'
 import type { Id, MalformedMessage } from './message.ts'
 
@@ -48,6 +49,8 @@ export interface Handler {
   /** What it resolves to, or rejects with, is the answer; see {@link toRpc}. It never throws. */
   onRequest(method: string, params: Json | undefined, from: Incoming): Promise<Json>
   onNotification(method: string, params: Json | undefined): void
+  /** A request of ours is over, after so many ms. */
+  onOver?(method: string, outcome: Outcome, ms: number): void
   /** Something arrived that is no message. Returns what to tell the request that it seems to answer. */
   onMalformed(text: string, why: MalformedMessage): Error
   /** Called once, after everything that waited was answered. */

@@ -10,7 +10,7 @@ import type { Outcome } from '../events.ts'
 import { Channel } from '../rpc/channel.ts'
 import { Json } from '../rpc/json.ts'
 import type { Id, MalformedMessage } from '../rpc/message.ts'
-import { Cancelled, type Connect, type Handler, type Incoming } from '../rpc/peer.ts'
+import type { Connect, Handler, Incoming } from '../rpc/peer.ts'
 
 /** The revisions with sessions, the latest first. Newer ones have no `initialize`. */
 export const LEGACY_VERSIONS = [
@@ -33,7 +33,6 @@ export class Connection {
   readonly #client: ClientPeer
   readonly #observer: ConnectionObserver
   readonly #channel: Channel
-  readonly #calls = new Set<Id>()
   #introduction: Json | undefined
 
   private constructor(
@@ -79,19 +78,8 @@ export class Connection {
   }
 
   /** Relays a call of the client's. Progress and cancellation go along. */
-  async request(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
-    const started = performance.now()
-    let outcome: Outcome = 'ok'
-    this.#calls.add(caller.id)
-    try {
-      return await this.#channel.request(method, params, { serves: caller })
-    } catch (error) {
-      outcome = outcomeOf(error)
-      throw error
-    } finally {
-      this.#calls.delete(caller.id)
-      this.#observer.onCall(method, outcome, performance.now() - started)
-    }
+  request(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
+    return this.#channel.request(method, params, { serves: caller })
   }
 
   notify(method: string, params: Json | undefined): void {
@@ -134,6 +122,7 @@ export class Connection {
     return {
       onRequest: (method, params, from) => this.#ask(method, params, from),
       onNotification: (method, params) => this.#tell(method, params),
+      onOver: (method, outcome, ms) => this.#observer.onCall(method, outcome, ms),
       onMalformed: (text, why) => this.#complain(text, why),
       onClose: (reason) => {
         this.#client.ended.removeEventListener('abort', this.#leave)
@@ -146,7 +135,7 @@ export class Connection {
     if (method === 'ping') return Json.of({})
     return this.#client.request(method, params, {
       serves: from,
-      relatedTo: [...this.#calls].at(-1),
+      relatedTo: this.#channel.serving.at(-1)?.id,
     })
   }
 
@@ -166,13 +155,9 @@ export class Connection {
   }
 
   #onlyCall(): Id | undefined {
-    return this.#calls.size === 1 ? [...this.#calls][0] : undefined
+    const { serving } = this.#channel
+    return serving.length === 1 ? serving[0]!.id : undefined
   }
-}
-
-function outcomeOf(error: unknown): Outcome {
-  if (error instanceof GatewayError) return 'failed'
-  return error instanceof Cancelled ? 'cancelled' : 'error'
 }
 
 function isLegacy(version: Json | undefined): boolean {
