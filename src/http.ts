@@ -56,7 +56,7 @@ export function listen(gateway: Gateway, version: string, observe: Observer): Li
     try {
       return await legacy.handle(request, endpointAt(gateway, name), ANONYMOUS)
     } catch (error) {
-      return refusal(error, observe)
+      return refusal(request.signal.aborted ? CLIENT_LEFT : error, observe)
     }
   }
 
@@ -95,6 +95,12 @@ export function listen(gateway: Gateway, version: string, observe: Observer): Li
     },
   }
 }
+
+/** Nobody reads this answer; it tells the log that nothing broke. */
+const CLIENT_LEFT = new GatewayError(
+  'invalid_request',
+  'the client left in the middle of its request',
+)
 
 /**
  * `/mcp` is the aggregate, '' for short; `/NAME/mcp` is one server. Undefined for all other paths, which are Hono's: it

@@ -84,8 +84,8 @@ export class Legacy {
 
   async #post(request: Request, endpoint: Endpoint, principal: Principal): Promise<Response> {
     const { headers } = request
-    const accept = (headers.get('accept') ?? '').toLowerCase()
-    if (!accepts(accept, 'application/json') || !accepts(accept, 'text/event-stream')) {
+    const form = answerForm(headers.get('accept') ?? '')
+    if (!form) {
       throw new GatewayError(
         'not_acceptable',
         'Accept: expected both application/json and text/event-stream',
@@ -94,22 +94,22 @@ export class Legacy {
     if (!/^application\/json\s*(;|$)/i.test(headers.get('content-type') ?? '')) {
       throw new GatewayError('unsupported_media_type', 'Content-Type: expected application/json')
     }
-    const body = parse(await readText(request, this.#options.maxBodySize))
+    const limit = this.#options.maxBodySize
+    const size = headers.get('content-length')
+    if (Number(size) > limit) throw tooLarge(limit)
+    const body = parse(size === null ? await readChunks(request, limit) : await request.text())
 
     if (this.#draining && [body].flat().some(({ kind }) => kind === 'request')) {
       throw new GatewayError('shutting_down', 'the gateway is shutting down')
     }
-    // Of the two forms it takes, a client that names the stream first wants that one.
-    const first = /application\/json|text\/event-stream|\*\/\*/.exec(accept)?.[0]
-    const streamed = first === 'text/event-stream'
+    const streamed = form === 'stream'
     if (!Array.isArray(body) && body.kind === 'request' && body.method === 'initialize') {
       return this.#initialize(request, body, streamed, endpoint, principal)
     }
     const session = this.#session(request, endpoint, principal)
     const version = headers.get('mcp-protocol-version') ?? session.protocolVersion
-    const form = { streamed, version }
-    if (!Array.isArray(body)) return session.post(body, form) ?? accepted()
-    if (session.protocolVersion === BATCHES) return session.postBatch(body, form) ?? accepted()
+    if (!Array.isArray(body)) return session.post(body, { streamed, version }) ?? accepted()
+    if (session.protocolVersion === BATCHES) return session.postBatch(body, version) ?? accepted()
     throw new GatewayError('invalid_request', `batches exist only in protocol version ${BATCHES}`)
   }
 
@@ -149,7 +149,7 @@ export class Legacy {
   }
 
   async #get(request: Request, endpoint: Endpoint, principal: Principal): Promise<Response> {
-    if (!accepts(request.headers.get('accept') ?? '', 'text/event-stream')) {
+    if (!accepts((request.headers.get('accept') ?? '').toLowerCase(), 'text/event-stream')) {
       throw new GatewayError('not_acceptable', 'Accept: expected text/event-stream')
     }
     const session = this.#session(request, endpoint, principal)
@@ -190,9 +190,23 @@ function sessionId(): string {
   return crypto.getRandomValues(new Uint8Array(16)).toHex()
 }
 
+/** @param header in lower case. */
 function accepts(header: string, type: string): boolean {
   if (header.includes(type) || header.includes('*/*')) return true
   return header.includes(`${type.slice(0, type.indexOf('/'))}/*`)
+}
+
+/**
+ * How a client that sent this Accept wants its answers: of the two forms it must take, it names the one it likes better
+ * first. Undefined if it does not take both.
+ */
+function answerForm(accept: string): 'json' | 'stream' | undefined {
+  if (accept === 'application/json, text/event-stream') return 'json'
+  const header = accept.toLowerCase()
+  if (!accepts(header, 'application/json') || !accepts(header, 'text/event-stream'))
+    return undefined
+  const first = /application\/json|text\/event-stream|\*\/\*/.exec(header)?.[0]
+  return first === 'text/event-stream' ? 'stream' : 'json'
 }
 
 function parse(text: string): Message | Message[] {
@@ -204,21 +218,7 @@ function parse(text: string): Message | Message[] {
   }
 }
 
-/**
- * @throws {GatewayError} `body_too_large` before more than `limit` bytes are held; `invalid_request` if the client left
- *   before its end.
- */
-async function readText(request: Request, limit: number): Promise<string> {
-  const length = request.headers.get('content-length')
-  if (length !== null && Number(length) > limit) throw tooLarge(limit)
-  try {
-    return length === null ? await readChunks(request, limit) : await request.text()
-  } catch (error) {
-    if (error instanceof GatewayError) throw error
-    throw new GatewayError('invalid_request', 'the body did not arrive whole', { cause: error })
-  }
-}
-
+/** @throws {GatewayError} `body_too_large` before more than `limit` bytes are held. */
 async function readChunks(request: Request, limit: number): Promise<string> {
   const chunks: Uint8Array[] = []
   let size = 0

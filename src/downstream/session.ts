@@ -121,10 +121,10 @@ export class Session implements ClientPeer, Transport {
   }
 
   /** The same for a batch. Its answers come one by one, on an event stream. */
-  postBatch(messages: Message[], form: Form): Promise<Response> | undefined {
+  postBatch(messages: Message[], version: string): Promise<Response> | undefined {
     this.lastHeard = performance.now()
     const ids = messages.flatMap((message) => (message.kind === 'request' ? message.id : []))
-    const exchange = ids.length > 0 ? this.#expect(ids, { ...form, streamed: true }) : undefined
+    const exchange = ids.length > 0 ? this.#expect(ids, { streamed: true, version }) : undefined
     for (const message of messages) this.#channel.accept(message)
     return exchange?.response
   }
