@@ -12,6 +12,7 @@ import { Channel } from '../rpc/channel.ts'
 import { Json } from '../rpc/json.ts'
 import { canonicalId, type Id, type Message } from '../rpc/message.ts'
 import type { AbortListener, Handler, Incoming, RequestOptions, Transport } from '../rpc/peer.ts'
+import { Exchange } from './exchange.ts'
 import { type Position, Replay, ResumableStream } from './stream.ts'
 
 /** How long an answer may be awaited in silence before an event stream is opened, so that comments can flow. */
@@ -23,7 +24,6 @@ export const KEEP_ALIVE = 15_000
 const PRIMING_SINCE = '2025-11-25'
 const LISTENING = 0
 
-const JSON_ANSWER = { headers: new Headers({ 'content-type': 'application/json' }) }
 const STREAM_HEADERS = {
   'content-type': 'text/event-stream',
   'cache-control': 'no-cache, no-transform',
@@ -284,55 +284,6 @@ export class Session implements ClientPeer, Transport {
     const client = typeof name === 'string' ? name : 'unnamed'
     this.#options.observe({ type: 'session_opened', endpoint: this.endpoint.name, client })
     return result
-  }
-}
-
-/** The requests of one POST on their way to its one response. */
-class Exchange {
-  readonly since: number
-  readonly response: Promise<Response>
-  readonly #session: Session
-  readonly #version: string
-  #open: number
-  readonly #respond: (response: Response) => void
-  #stream: ResumableStream | undefined
-
-  /** @param open how many requests are to be answered. */
-  constructor(session: Session, open: number, version: string, since: number) {
-    const { promise, resolve } = Promise.withResolvers<Response>()
-    this.response = promise
-    this.#respond = resolve
-    this.#session = session
-    this.#version = version
-    this.#open = open
-    this.since = since
-  }
-
-  get isStreamed(): boolean {
-    return this.#stream !== undefined
-  }
-
-  /** From now on the answer comes as events. */
-  stream(): ResumableStream {
-    if (!this.#stream) {
-      const [stream, response] = this.#session.openStream(this.#version)
-      this.#stream = stream
-      this.#respond(response)
-    }
-    return this.#stream
-  }
-
-  settle(text: string | undefined): void {
-    this.#open--
-    if (this.#stream) {
-      if (text !== undefined) this.#stream.send(text)
-      if (this.#open === 0) this.#session.endStream(this.#stream)
-    } else if (text !== undefined) {
-      this.#respond(new Response(text, JSON_ANSWER))
-    } else {
-      // A cancelled request has no answer (2025-11-25, basic/utilities/cancellation): an event stream without events.
-      this.#respond(this.#session.streamed(''))
-    }
   }
 }
 

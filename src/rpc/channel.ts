@@ -4,7 +4,7 @@
  * Ids and progress tokens are minted here and never leave: who relays a request awaits another channel's answer, so the
  * call stack is the map between the two. Closing answers everything that waits; answers that come late are dropped.
  */
-import { RpcError, toRpc } from '../errors.ts'
+import { GatewayError, RpcError, toRpc } from '../errors.ts'
 import type { Outcome } from '../events.ts'
 import { Json } from './json.ts'
 import {
@@ -206,7 +206,10 @@ export class Channel implements Peer, Receiver {
   #progressFor(id: Id, params: Json | undefined): Incoming['progress'] {
     const token = params?.member('_meta')?.member('progressToken')
     if (!token) return undefined
-    if (!isId(token.text)) return undefined
+    if (token.text === 'null') return undefined
+    if (!isId(token.text)) {
+      throw new GatewayError('invalid_params', 'progressToken: expected a string or a number')
+    }
     return (progress) =>
       this.notify('notifications/progress', progress.with('progressToken', token), id)
   }

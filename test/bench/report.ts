@@ -5,7 +5,7 @@
  */
 import type { Sample } from './load.ts'
 import type { Call } from './result.ts'
-import { isGateway, type Start, type TargetName, targets } from './target.ts'
+import { type Start, type TargetName, targets } from './target.ts'
 
 export interface Measurement extends Sample {
   target: TargetName
@@ -31,7 +31,9 @@ export function reportOf(outcome: Outcome): string {
   const { machine, measurements, rounds, seconds, restless } = outcome
   const names = namesIn(measurements)
   // Until there is a gateway, the relay is what can be looked at.
-  const subjects = names.filter(names.some(isGateway) ? isGateway : (name) => name === 'relay')
+  const subjects = names.filter(
+    (name) => name === (names.includes('gateway') ? 'gateway' : 'relay'),
+  )
   const parts = [
     `\`${outcome.command}\`, ${outcome.date}: ${machine.cores} cores of ${machine.cpu}, ` +
       `${machine.kernel}, Bun ${machine.bun}, wrk ${machine.wrk}, gateway: ${outcome.gateway}. ` +

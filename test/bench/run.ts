@@ -14,21 +14,14 @@ import { settled } from './proc.ts'
 import { type Measurement, type Outcome, reportOf, sizeText } from './report.ts'
 import type { Call } from './result.ts'
 import type { Bench } from './server.ts'
-import {
-  gatewayKind,
-  isGateway,
-  measureStart,
-  openTarget,
-  type TargetName,
-  targets,
-} from './target.ts'
+import { gatewayKind, measureStart, openTarget, type TargetName, targets } from './target.ts'
 
 const usage = `bun run bench [options]
 
   --rounds N      measurements of each, medians are shown (5)
   --seconds S     length of one measurement (0.8)
   --quick         one short round: --rounds 1 --seconds 0.3
-  --only LIST     of ${Object.keys(targets).join(',')} (all but session)
+  --only LIST     of ${Object.keys(targets).join(',')} (all)
   --results LIST  such as 200,10240/text,1048576/structured (all five)
   --in-flight LIST  (1,16,64)
   --json FILE     every single measurement
@@ -85,9 +78,9 @@ async function main(): Promise<number> {
     rounds: within(values.rounds ?? (values.quick ? '1' : '5'), 1, 50),
     seconds: within(values.seconds ?? (values.quick ? '0.3' : '0.8'), 0.2, 30),
   }
-  if (gatewayKind() === undefined && plan.names.some(isGateway)) {
+  if (gatewayKind() === undefined && plan.names.includes('gateway')) {
     console.error('gateway: skipped, there is neither dist/mcp-gateway nor src/main.ts')
-    plan.names = plan.names.filter((name) => !isGateway(name))
+    plan.names = plan.names.filter((name) => name !== 'gateway')
   }
   const stop = new AbortController()
   const giveUp = () => stop.abort(new Error('given up'))
@@ -95,7 +88,7 @@ async function main(): Promise<number> {
   const directory = await mkdtemp(`${tmpdir()}/mcp-gateway-bench-`)
   try {
     const bench = { directory, signal: stop.signal }
-    const start = plan.names.some(isGateway) ? await measureStart(9, bench) : undefined
+    const start = plan.names.includes('gateway') ? await measureStart(9, bench) : undefined
     const { measurements, restless } = await measure(plan, bench)
     const outcome: Outcome = {
       command: ['bun run bench', ...process.argv.slice(2)].join(' '),

@@ -15,14 +15,8 @@ export const targets = {
   relay:
     'HTTP in front of one server process; parses and serialises both ways; no sessions or checks',
   gateway: 'mcp-gateway as configured by default, in front of the same server',
-  session:
-    'mcp-gateway with `"isolation": "session"`: one server process, any number of calls at once',
 }
 export type TargetName = keyof typeof targets
-
-export function isGateway(name: TargetName): boolean {
-  return name === 'gateway' || name === 'session'
-}
 
 export interface Target extends AsyncDisposable {
   name: TargetName
@@ -142,14 +136,10 @@ async function serveTarget(name: Exclude<TargetName, 'direct'>, bench: Bench): P
     return serve((port) => [...script(name), `${port}`], bench)
   }
   const server = { command: process.execPath, args: [`${import.meta.dir}/child.ts`] }
-  const isolation = name === 'session' ? { isolation: 'session' } : {}
   const config = `${bench.directory}/${name}.json`
   await Bun.write(
     config,
-    JSON.stringify({
-      gateway: { host: '127.0.0.1' },
-      mcpServers: { bench: { ...server, ...isolation } },
-    }),
+    JSON.stringify({ gateway: { host: '127.0.0.1' }, mcpServers: { bench: server } }),
   )
   const command = existsSync(compiled) ? [compiled] : [process.execPath, source]
   const options = ['--config', config, '--log-level', 'warn']

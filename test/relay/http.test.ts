@@ -493,6 +493,23 @@ test('of more sessions than configured, the one that was silent longest makes ro
   expect((await small.health()).sessions).toBe(2)
 })
 
+test('after many clients came and went, with and without a word, no process is left', async () => {
+  await using busy = startGateway({ raw: stdio('raw') }, { maxSessions: 8 })
+  const sessions: RawSession[] = []
+  for (let i = 0; i < 40; i++) {
+    const own = await RawSession.open(busy.at('raw'))
+    await own.call(1, 'wrong_id')
+    sessions.push(own)
+    if (i % 2) await own.delete()
+  }
+  for (const own of sessions) await own.delete()
+  // The last of them may still be on its way out.
+  while ((await busy.health()).upstreams.raw!.processes > 0) await Bun.sleep(10)
+  expect((await busy.health()).sessions).toBe(0)
+  expect(busy.events.filter(({ type }) => type === 'upstream_spawned')).toHaveLength(40)
+  expect(busy.events.filter(({ type }) => type === 'upstream_closed')).toHaveLength(40)
+})
+
 test('no session that is in use is ended for another', async () => {
   await using small = startGateway({ raw: stdio('raw') }, { maxSessions: 1 })
   const only = await RawSession.open(small.at('raw'))

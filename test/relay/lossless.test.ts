@@ -65,6 +65,11 @@ test('the id of a request never reaches the server, nor does its progress token'
   expect(line).not.toContain('secret')
 })
 
+test('a progress token of no legal kind is refused, and not passed on', async () => {
+  const response = await session.post(call(9, 'echo', {}, { progressToken: true }))
+  expect(await response.json()).toMatchObject({ id: 9, error: { code: -32602 } })
+})
+
 test('an error of the server arrives with its own code and message', async () => {
   const response = await session.post(request(3, 'no/such/method', {}))
   expect(await response.text()).toBe(
