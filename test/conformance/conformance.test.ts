@@ -24,8 +24,9 @@ beforeAll(async () => {
   server = Bun.spawn([command, ...args!, '--http'], { stdin: 'ignore', stdout: 'pipe' })
   const { value } = await server.stdout.getReader().read()
   direct = new TextDecoder().decode(value).trim().replace('listening ', '')
-  // One scenario has the fixture close its stream before it answers. Over stdio it has none: then the gateway does.
-  gateway = startGateway({ everything: stdio('everything') }, { streamLifetime: 50 })
+  // In one scenario the fixture closes its stream and answers 300 ms later. Over stdio it has none: then the gateway
+  // closes one, and the one that resumes it lives long enough for the answer.
+  gateway = startGateway({ everything: stdio('everything') }, { streamLifetime: 200 })
 })
 
 afterAll(async () => {

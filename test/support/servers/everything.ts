@@ -87,7 +87,7 @@ const TOOLS: Record<string, Implementation> = {
   /** Over stdio there is no stream to close, and the answer comes as late. */
   async test_reconnection({ extra }) {
     extra.closeSSEStream?.()
-    await sleep(2 * PAUSE)
+    await sleep(6 * PAUSE)
     return 'Answered after the stream was closed.'
   },
   async test_sampling({ args, extra }) {
