@@ -270,6 +270,13 @@ describe('an answer', () => {
   })
 })
 
+test('an answer that takes long comes as an event stream, so that something flows meanwhile', async () => {
+  const response = await session.post(call('long', 'wait'))
+  expect(response.headers.get('content-type')).toBe('text/event-stream')
+  await session.post(request(undefined, 'notifications/cancelled', { requestId: 'long' }))
+  expect(await response.text()).toMatch(/^id: \d+-0\nretry: 1000\ndata: \n\n$/)
+}, 30_000)
+
 describe('a broken stream', () => {
   test('of a call is resumed where it broke, though the call has ended', async () => {
     const response = await session.post(call(1, 'burst', { count: 5 }, { progressToken: 1 }))
