@@ -28,6 +28,7 @@ const FACES = {
   internal: { rpc: -32603, http: 500 },
   session_ended: { rpc: -32603, http: 503 },
   too_many_sessions: { rpc: -32603, http: 503 },
+  too_many_requests: { rpc: -32603, http: 429 },
   shutting_down: { rpc: -32603, http: 503 },
   upstream_unreachable: { rpc: -32603, http: 502 },
   upstream_closed: { rpc: -32603, http: 502 },

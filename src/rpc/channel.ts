@@ -56,9 +56,11 @@ export class Channel implements Peer, Receiver {
     const over = this.#closed ?? serves?.aborted
     if (over) return Promise.reject(over)
 
+    // What serves nobody may still hold somebody's token: that of another channel must not travel.
+    const hasToken = serves ? serves.progress : tokenOf(params)
     const pending = new Pending(++this.#lastId, method, options, this.#cancel)
     this.#pending.set(pending.id, pending)
-    const sent = serves?.progress ? withProgressToken(params, pending.id) : params
+    const sent = hasToken ? withProgressToken(params, pending.id) : params
     this.#transport.send(requestText(String(pending.id), method, sent), relatedTo)
     return pending.promise
   }
@@ -178,13 +180,12 @@ export class Channel implements Peer, Receiver {
       this.#transport.send(errorText(id, error))
       return
     }
-    if (this.#incoming.size >= MAX_INCOMING) {
-      const message = `${MAX_INCOMING} requests are waiting for their answers already`
-      this.#transport.settle(id, errorText(id, Json.of({ code: -32603, message })))
-      return
-    }
     let request: IncomingRequest
     try {
+      if (this.#incoming.size >= MAX_INCOMING) {
+        const message = `${MAX_INCOMING} requests are waiting for their answers already`
+        throw new GatewayError('too_many_requests', message)
+      }
       request = new IncomingRequest(id, this.#progressFor(id, params))
     } catch (error) {
       this.#transport.settle(id, errorText(id, toRpc(error)))
@@ -204,9 +205,8 @@ export class Channel implements Peer, Receiver {
   }
 
   #progressFor(id: Id, params: Json | undefined): Incoming['progress'] {
-    const token = params?.member('_meta')?.member('progressToken')
-    if (!token) return undefined
-    if (token.text === 'null') return undefined
+    const token = tokenOf(params)
+    if (!token || token.text === 'null') return undefined
     if (!isId(token.text)) {
       throw new GatewayError('invalid_params', 'progressToken: expected a string or a number')
     }
@@ -311,6 +311,11 @@ function memberText(params: Json | undefined, name: string): string | undefined 
   } catch {
     return undefined
   }
+}
+
+/** @throws {DuplicateMemberError} */
+function tokenOf(params: Json | undefined): Json | undefined {
+  return params?.member('_meta')?.member('progressToken')
 }
 
 function withProgressToken(params: Json | undefined, token: number): Json {

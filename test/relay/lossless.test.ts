@@ -65,6 +65,25 @@ test('the id of a request never reaches the server, nor does its progress token'
   expect(line).not.toContain('secret')
 })
 
+/** A server whose instructions are the line that it was sent. */
+const REPEATS_ITS_INTRODUCTION = `for await (const line of console) {
+  const { id } = JSON.parse(line)
+  const serverInfo = { name: 'echo', version: '1' }
+  const result = { protocolVersion: '2025-11-25', capabilities: {}, serverInfo, instructions: line }
+  if (id !== undefined) console.log(JSON.stringify({ jsonrpc: '2.0', id, result }))
+}`
+
+test('the progress token of initialize stays here', async () => {
+  await using other = startGateway({
+    echo: { command: process.execPath, args: ['-e', REPEATS_ITS_INTRODUCTION] },
+  })
+  const { introduction } = await RawSession.open(other.at('echo'), {
+    _meta: { progressToken: 'secret-token', kept: 1 },
+  })
+  expect(introduction).toContain(String.raw`\"kept\":1`)
+  expect(introduction).not.toContain('secret-token')
+})
+
 test('a progress token of no legal kind is refused, and not passed on', async () => {
   const response = await session.post(call(9, 'echo', {}, { progressToken: true }))
   expect(await response.json()).toMatchObject({ id: 9, error: { code: -32602 } })
