@@ -56,9 +56,13 @@ export function logLines(level: LogLevel, write: (line: string) => void): Observ
 /** One line, whatever it holds: what a server wrote must not forge another log line, nor steer a terminal. */
 function printed(value: unknown): string {
   const text = value instanceof Error ? (value.stack ?? value.message) : String(value)
-  if (/^[\w./:@-]+$/.test(text)) return text
-  return JSON.stringify(text.slice(0, 2000)).replace(
+  return /^[\w./:@-]+$/.test(text) ? text : quoted(text.slice(0, 2000))
+}
+
+/** In quotes and on one line, with nothing in it that a terminal would obey. */
+export function quoted(text: string): string {
+  return JSON.stringify(text).replace(
     /[\x7f-\x9f\u2028\u2029]/g,
-    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
   )
 }

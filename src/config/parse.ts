@@ -6,6 +6,7 @@
  */
 import { type Node, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser'
 import * as v from 'valibot'
+import { quoted } from '../events.ts'
 import { type Config, ConfigSchema } from './schema.ts'
 
 /** The configuration cannot be used. Its message is complete: one line per fault. */
@@ -264,14 +265,6 @@ function pathText(path: Path): string {
       return `[${quoted(name.slice(0, 60))}]`
     })
     .join('')
-}
-
-/** In quotes, with nothing in it that a terminal would obey. */
-function quoted(text: string): string {
-  return JSON.stringify(text).replace(
-    /[\x7f-\x9f\u2028\u2029]/g,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
 }
 
 /** Where the option is, or the object it is missing in. */

@@ -18,7 +18,6 @@ export interface Command {
 
 /** What the owner of a child learns beside its messages. */
 export interface ChildObserver {
-  onSpawn?(pid: number): void
   /** Whole lines of stderr, one or more. */
   onStderr?(text: string): void
 }
@@ -83,7 +82,6 @@ class StdioChild implements Child {
       // A group of its own, so that what npx, uvx or a shell started can be ended with it.
       detached: true,
     })
-    observer.onSpawn?.(this.#process.pid)
     const { stdout, stderr } = this.#process
     const lines = new Lines(MAX_LINE, receiver)
     const read = this.#read(stdout, (bytes) => lines.push(bytes))

@@ -91,7 +91,7 @@ export class Upstream {
     const connect: Connect = (receiver) => {
       child = this.#spawn({
         receive: (text) => receiver.receive(text),
-        refused: (beginning, why) => receiver.refused(beginning, why),
+        refused: (ends, why) => receiver.refused(ends, why),
         closed: (reason) => receiver.closed(this.#closed(reason.message)),
       })
       this.#children.set(child, receiver)
