@@ -1,11 +1,14 @@
 /** A real gateway on a free port, and what was seen happening in it. */
 import * as v from 'valibot'
-import { ConfigSchema, type ServerConfig } from '../../src/config/schema.ts'
+import { ConfigSchema } from '../../src/config/schema.ts'
 import type { GatewayEvent } from '../../src/events.ts'
 import { Gateway } from '../../src/gateway.ts'
 import { listen } from '../../src/http.ts'
+import type { Status } from '../../src/upstream/upstream.ts'
 
 type Input = v.InferInput<typeof ConfigSchema>
+export type Servers = Input['mcpServers']
+type Server = Input['mcpServers'][string]
 
 export interface TestGateway extends AsyncDisposable {
   url: URL
@@ -27,17 +30,15 @@ export interface Health {
   uptime: number
   ready: boolean
   sessions: number
-  upstreams: Record<
-    string,
-    { state: string; reason?: string; connections: number; processes: number }
-  >
+  upstreams: Record<string, Status>
 }
 
 export function startGateway(
   mcpServers: Input['mcpServers'],
   options: Input['gateway'] = {},
+  groups: Input['groups'] = {},
 ): TestGateway {
-  const config = v.parse(ConfigSchema, { gateway: { port: 0, ...options }, mcpServers })
+  const config = v.parse(ConfigSchema, { gateway: { port: 0, ...options }, mcpServers, groups })
   const events: GatewayEvent[] = []
   const waiting = new Set<(event: GatewayEvent) => void>()
   const observe = (event: GatewayEvent) => {
@@ -80,7 +81,7 @@ const fixture = (name: string) => new URL(`servers/${name}.ts`, import.meta.url)
 /** A fixture server from `servers/`, as configuration. */
 export function stdio(
   name: string,
-  options: Partial<ServerConfig> = {},
-): Input['mcpServers'][string] {
+  options: Omit<Server, 'command'> = {},
+): Server & { command: string } {
   return { command: process.execPath, args: [fixture(name)], ...options }
 }
