@@ -84,13 +84,17 @@ export class Channel implements Peer, Receiver {
     return this.#incoming.has(canonicalId(id))
   }
 
-  receive(text: string): void {
+  receive(text: string, during?: number): void {
     this.#read(text, () => {
       const batch = batchOf(text)
-      if (!batch) this.accept(parseMessage(text))
+      if (!batch) this.accept(parseMessage(text), during)
       // One that cannot be read takes none of the others with it.
-      else for (const one of batch) this.#read(one, () => this.accept(parseMessage(one)))
+      else for (const one of batch) this.#read(one, () => this.accept(parseMessage(one), during))
     })
+  }
+
+  failed(id: number, reason: Error): void {
+    this.#take(id, 'failed')?.reject(reason)
   }
 
   refused(ends: string, why: string): void {
@@ -98,11 +102,16 @@ export class Channel implements Peer, Receiver {
   }
 
   /** Takes a message that was read already. */
-  accept(message: Message): void {
+  accept(message: Message, during?: number): void {
     if (this.#closed) return
-    if (message.kind === 'request') this.#work(message)
-    else if (message.kind === 'notification') this.#hear(message.method, message.params)
+    if (message.kind === 'request') this.#work(message, this.#servedBy(during))
+    else if (message.kind === 'notification')
+      this.#hear(message.method, message.params, this.#servedBy(during))
     else this.#settle(message)
+  }
+
+  #servedBy(id: number | undefined): Incoming | undefined {
+    return id === undefined ? undefined : this.#pending.get(id)?.serves
   }
 
   /** Ends the conversation: what waits is rejected with `reason`, what is being worked on is aborted. */
@@ -147,7 +156,7 @@ export class Channel implements Peer, Receiver {
     const pending = this.#pending.get(id)
     if (!pending) return undefined
     this.#pending.delete(id)
-    pending.serves?.offAbort(pending)
+    pending.release()
     this.#handler.onOver?.(pending.method, outcome, performance.now() - pending.since)
     return pending
   }
@@ -172,7 +181,7 @@ export class Channel implements Peer, Receiver {
     }
   }
 
-  #work({ id, method, params }: Request): void {
+  #work({ id, method, params }: Request, during: Incoming | undefined): void {
     const key = canonicalId(id)
     if (this.#incoming.has(key)) {
       // Not settled: the request that came first keeps its id and its answer.
@@ -192,7 +201,7 @@ export class Channel implements Peer, Receiver {
       return
     }
     this.#incoming.set(key, request)
-    this.#handler.onRequest(method, params, request).then(
+    this.#handler.onRequest(method, params, request, during).then(
       (result) => this.#answer(key, request, resultText(id, result)),
       (error) => this.#answer(key, request, errorText(id, toRpc(error))),
     )
@@ -214,7 +223,7 @@ export class Channel implements Peer, Receiver {
       this.notify('notifications/progress', progress.with('progressToken', token), id)
   }
 
-  #hear(method: string, params: Json | undefined): void {
+  #hear(method: string, params: Json | undefined, during: Incoming | undefined): void {
     switch (method) {
       case 'notifications/cancelled': {
         const id = memberText(params, 'requestId')
@@ -231,7 +240,7 @@ export class Channel implements Peer, Receiver {
         return
       }
       default:
-        this.#handler.onNotification(method, params)
+        this.#handler.onNotification(method, params, during)
     }
   }
 }
@@ -247,11 +256,12 @@ class Pending implements AbortListener {
   readonly resolve: (result: Json) => void
   readonly reject: (error: Error) => void
   readonly #cancel: (pending: Pending, reason: Error) => void
+  #timer: NodeJS.Timeout | undefined
 
   constructor(
     id: number,
     method: string,
-    { serves, relatedTo }: RequestOptions,
+    { serves, relatedTo, deadline }: RequestOptions,
     cancel: (pending: Pending, reason: Error) => void,
   ) {
     const { promise, resolve, reject } = Promise.withResolvers<Json>()
@@ -264,6 +274,13 @@ class Pending implements AbortListener {
     this.reject = reject
     this.#cancel = cancel
     serves?.onAbort(this)
+    if (deadline) this.#timer = setTimeout(() => this.abort(deadline.late()), deadline.ms)
+  }
+
+  /** Nothing can give it up any more. */
+  release(): void {
+    this.serves?.offAbort(this)
+    clearTimeout(this.#timer)
   }
 
   abort(reason: Error): void {

@@ -75,6 +75,43 @@ export class Json {
     )
   }
 
+  /**
+   * This object without one member.
+   *
+   * @throws {DuplicateMemberError} if the member is there twice.
+   */
+  without(name: string): Json {
+    if (!this.#find(name)) return this
+    const { text } = this
+    const { spans } = layout(text)
+    const kept: string[] = []
+    for (let i = 0; i < spans.length; i += 4) {
+      const key = text.slice(spans[i]!, spans[i + 1]!)
+      if (keyAt(text, spans[i]!, spans[i + 1]!) === name) continue
+      kept.push(`"${key}":${text.slice(spans[i + 2]!, spans[i + 3]!)}`)
+    }
+    return new Json(`{${kept.join(',')}}`)
+  }
+
+  /** The elements of this array; undefined if it is none. */
+  elements(): Json[] | undefined {
+    const { kind, spans } = layout(this.text)
+    if (kind !== 'array') return undefined
+    const found: Json[] = []
+    for (let i = 0; i < spans.length; i += 2)
+      found.push(Json.slice(this.text, spans[i]!, spans[i + 1]!))
+    return found
+  }
+
+  /** The names of this object's members; none if it is no object. */
+  names(): string[] {
+    const { kind, spans } = layout(this.text)
+    const found: string[] = []
+    if (kind !== 'object') return found
+    for (let i = 0; i < spans.length; i += 4) found.push(keyAt(this.text, spans[i]!, spans[i + 1]!))
+    return found
+  }
+
   #find(name: string): { start: number; end: number } | undefined {
     const { text } = this
     // Most objects asked for a member lack it: a native search is a tenth of a scan. An escape could spell the name.

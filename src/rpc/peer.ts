@@ -26,6 +26,13 @@ export interface RequestOptions {
   serves?: Incoming | undefined
   /** The peer's own request in whose course this is asked: a transport with several ways out picks the right one. */
   relatedTo?: Id | undefined
+  /** It is cancelled after so many ms, and rejected with what `late` makes. */
+  deadline?: Deadline | undefined
+}
+
+export interface Deadline {
+  ms: number
+  late: () => Error
 }
 
 /** A request of the peer's, being worked on. */
@@ -45,10 +52,16 @@ export interface AbortListener {
   abort(reason: Error): void
 }
 
+/** `during` is what our request serves in whose course the peer speaks; undefined where the transport cannot tell. */
 export interface Handler {
   /** What it resolves to, or rejects with, is the answer; see {@link toRpc}. It never throws. */
-  onRequest(method: string, params: Json | undefined, from: Incoming): Promise<Json>
-  onNotification(method: string, params: Json | undefined): void
+  onRequest(
+    method: string,
+    params: Json | undefined,
+    from: Incoming,
+    during: Incoming | undefined,
+  ): Promise<Json>
+  onNotification(method: string, params: Json | undefined, during: Incoming | undefined): void
   /** A request of ours is over, after so many ms. */
   onOver?(method: string, outcome: Outcome, ms: number): void
   /** Something arrived that is no message. Returns what to tell the request that it seems to answer. */
@@ -69,10 +82,12 @@ export interface Transport {
 
 /** What a transport reports to. */
 export interface Receiver {
-  /** A message, or what should be one. */
-  receive(text: string): void
+  /** A message, or what should be one. `during` is the id of our request in whose course it came, if that is known. */
+  receive(text: string, during?: number): void
   /** A message that could not be read whole: how it begins and ends, and why. */
   refused(ends: string, why: string): void
+  /** One request of ours will have no answer. Of no effect if it has had one. */
+  failed(id: number, reason: Error): void
   /** No more will come. */
   closed(reason: Error): void
 }

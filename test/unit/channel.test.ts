@@ -62,9 +62,14 @@ class Recorder implements Handler {
     this.#answer = answer
   }
 
-  onRequest(method: string, params: Json | undefined, from: Incoming): Promise<Json> {
+  onRequest(
+    method: string,
+    params: Json | undefined,
+    from: Incoming,
+    during?: Incoming,
+  ): Promise<Json> {
     this.requests.push({ method, params: params?.text, from })
-    return this.#answer(method, params, from)
+    return this.#answer(method, params, from, during)
   }
   onNotification(method: string, params: Json | undefined): void {
     this.notifications.push({ method, params: params?.text })
