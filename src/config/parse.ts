@@ -1,12 +1,13 @@
 /**
  * From text to a `Config`, or to every fault in it.
  *
- * A fault is told with file, line, option, what was found and what to write instead, all faults at once. Values are
- * shown only where none can be a secret.
+ * A fault is told with file, line, option, what was found and what to write instead, all faults at once; whether options
+ * fit together is judged when each is good. Values are shown only where none can be a secret.
  */
 import { type Node, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser'
 import * as v from 'valibot'
 import { quoted } from '../events.ts'
+import { closest } from './closest.ts'
 import { type Config, ConfigSchema } from './schema.ts'
 
 /** The configuration cannot be used. Its message is complete: one line per fault. */
@@ -168,20 +169,18 @@ function* misplaced(
 /** Names that valibot leaves out of a record without a word. */
 const RESERVED = new Set(['__proto__', 'prototype', 'constructor'])
 
-/** Keys of other programs' configurations, and what to do here. */
-const FOREIGN: Record<string, string> = {
-  type: 'leave it out: every server here is a command',
-  url: 'a server at a URL cannot be reached yet; write the "command" that starts one',
-  disabled: 'comment the server out instead',
-}
-
 function elsewhere(key: string, content: Node, path: Path, entries: v.ObjectEntries): string {
-  if (path.length === 2 && Object.hasOwn(FOREIGN, key)) return FOREIGN[key]!
-  const parent = Object.keys(entries).find((name) =>
-    Object.hasOwn(shapeOf(entries[name] as Schema).entries ?? {}, key),
+  if (key === 'disabled' && path.length === 2) return 'comment the server out instead'
+  const has = (schema: Schema | undefined) => Object.hasOwn(shapeOf(schema).entries ?? {}, key)
+  const homes = Object.keys(entries).flatMap((name) => {
+    const schema = entries[name] as Schema
+    if (has(schema)) return [`"${name}"`]
+    return has(shapeOf(schema).value) ? [`"${name}.NAME"`] : []
+  })
+  if (homes.length > 0) return `it belongs in ${homes.join(' or ')}`
+  const isServer = content.children?.some(({ children }) =>
+    /^(command|url)$/.test(children?.[0]?.value),
   )
-  if (parent !== undefined) return `it belongs in "${parent}"`
-  const isServer = content.children?.some(({ children }) => children?.[0]?.value === 'command')
   if (isServer && entries.mcpServers) return 'servers belong in "mcpServers"'
   return `known are ${Object.keys(entries).join(', ')}`
 }
@@ -205,20 +204,25 @@ type Issue = v.InferIssue<typeof ConfigSchema>
 /** What is wrong, and where it is not plain, what to do. */
 function said(issue: Issue, path: Path): string {
   if (issue.received === 'undefined') return `is missing; ${wanted(path)}`
-  const got = shown(issue.input, path)
+  const { input } = issue
+  const shown = shownValue(input, path)
   if (issue.kind !== 'schema') {
     // Of a key that is wrong nothing need be shown twice.
     const isKey = (issue.path?.at(-1) as { origin?: string } | undefined)?.origin === 'key'
-    return `${issue.message}${isKey ? '' : `, got ${got}`}`
+    return `${issue.message}${isKey || !shown ? '' : `, got ${shown}`}`
   }
-  const fault = `expected ${EXPECTED[issue.expected ?? ''] ?? issue.expected}, got ${got}`
-  const { input } = issue
+  const fault = `expected ${expected(issue.expected ?? '')}, got ${shown ?? kindOf(input)}`
   const isBare = typeof input === 'number' || typeof input === 'boolean'
   if (issue.expected === 'string' && isBare) return `${fault}; put it in double quotes`
   const isQuoted = typeof input === 'string' && /^(\d+|true|false)$/.test(input)
   if (/^(number|boolean)$/.test(issue.expected ?? '') && isQuoted)
     return `${fault}; leave out the quotes`
   return fault
+}
+
+/** `("a" | "b")` is what valibot says if it knows all words. */
+function expected(type: string): string {
+  return EXPECTED[type] ?? type.replace(/^\((.*)\)$/, '$1').replaceAll(' | ', ', ')
 }
 
 const EXPECTED: Record<string, string> = {
@@ -241,17 +245,44 @@ function wanted(path: Path): string {
   return `write "${path.at(-1)}"${what && `, the ${what}`}`
 }
 
-/** Options of which every value may be shown. Elsewhere people keep secrets, in `env` and `args` above all. */
-const PLAIN = new Set<string | number | undefined>(['command', 'cwd', 'inheritEnv'])
+/** Options of a server of which every value may be shown. Elsewhere people keep secrets, in `env` and `args` above all. */
+const PLAIN = /^(command|cwd|inheritEnv|insecure|type|transportType|timeout)$/
+/** Of these, what is inside, but not what `override` holds. */
+const NAMING = /^(tools|prompts|resources)$/
 
-function shown(value: unknown, path: Path): string {
+function isPlain([section, , option = '', ...inner]: Path): boolean {
+  if (section !== 'mcpServers') return section === 'gateway' || section === 'groups'
+  if (inner.length === 0) return PLAIN.test(`${option}`)
+  return NAMING.test(`${option}`) && inner[0] !== 'override'
+}
+
+/** The value, if it is one and may be shown. */
+function shownValue(value: unknown, path: Path): string | undefined {
   if (value === null) return 'null'
+  if (typeof value === 'object') return undefined
+  if (typeof value === 'string' && isURL(path)) return shownURL(value)
+  if (!isPlain(path)) return undefined
+  return typeof value === 'string' ? quoted(value.slice(0, 60)) : String(value)
+}
+
+function isURL(path: Path): boolean {
+  const depth = path[0] === 'mcpServers' ? 3 : 2
+  return path.length === depth && /^(url|baseURL)$/.test(`${path.at(-1)}`)
+}
+
+/** Only where it leads: its user, password, query and fragment may be secrets. */
+function shownURL(text: string): string | undefined {
+  const url = URL.parse(text)
+  // Without "//" there is no telling what is what.
+  if (!url || !text.startsWith(`${url.protocol}//`)) return undefined
+  const user = url.username || url.password ? '…@' : ''
+  const rest = `${url.search && '?…'}${url.hash && '#…'}`
+  return quoted(`${url.protocol}//${user}${url.host}${url.pathname.slice(0, 60)}${rest}`)
+}
+
+function kindOf(value: unknown): string {
   if (Array.isArray(value)) return 'an array'
-  if (typeof value === 'object') return 'an object'
-  if (path[0] === 'gateway' || (path.length === 3 && PLAIN.has(path[2]))) {
-    return typeof value === 'string' ? quoted(value.slice(0, 60)) : String(value)
-  }
-  return typeof value === 'string' ? 'a string' : `a ${typeof value}`
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }
 
 function pathText(path: Path): string {
@@ -259,8 +290,10 @@ function pathText(path: Path): string {
   return path
     .map((key, i) => {
       if (typeof key === 'number') return `[${key}]`
-      // Whoever writes NAME=VALUE as the name of a variable writes a secret.
-      const name = path[i - 1] === 'env' ? key.replace(/=.*$/s, '=…') : key
+      // Whoever writes NAME=VALUE as the name of a variable, or "NAME: VALUE" as that of a header, writes a secret.
+      const inside = path[i - 1]
+      const name =
+        inside === 'env' || inside === 'headers' ? key.replace(/([=:\s]).*$/s, '$1…') : key
       if (/^[\w$-]+$/.test(name)) return i === 0 ? name : `.${name}`
       return `[${quoted(name.slice(0, 60))}]`
     })
@@ -296,34 +329,4 @@ function nodeValue(node: Node, env: Environment): unknown {
       nodeValue(children![1]!, env),
     ]),
   )
-}
-
-/** The known word that an unknown one is likely to stand for. */
-export function closest(word: string, known: string[]): string | undefined {
-  const [near] = known
-    .map((candidate) => ({ candidate, by: farness(word.toLowerCase(), candidate.toLowerCase()) }))
-    .sort((a, b) => a.by - b.by)
-  return near && near.by <= Math.max(2, word.length / 3) ? near.candidate : undefined
-}
-
-/** Levenshtein's distance; what is merely too short (`cmd`, `servers`) or too long (`environment`) is nearer than a typo. */
-function farness(word: string, known: string): number {
-  if (word.length >= 3 && (known.includes(word) || abbreviates(word, known))) return 0.5
-  if (word.startsWith(known)) return 0.5
-  let row = Array.from({ length: known.length + 1 }, (_, i) => i)
-  for (let i = 1; i <= word.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= known.length; j++) {
-      const change = row[j - 1]! + (word[i - 1] === known[j - 1] ? 0 : 1)
-      next.push(Math.min(change, row[j]! + 1, next[j - 1]! + 1))
-    }
-    row = next
-  }
-  return row[known.length]!
-}
-
-function abbreviates(word: string, known: string): boolean {
-  const letters = known[Symbol.iterator]()
-  const isInside = [...word].every((letter) => letters.some((other) => other === letter))
-  return isInside && word[0] === known[0] && word.at(-1) === known.at(-1)
 }

@@ -4,41 +4,19 @@
  * Durations are milliseconds, sizes are bytes. Unknown keys are refused.
  */
 import * as v from 'valibot'
+import { collisions, fits, groupMisfits } from './fit.ts'
+import { ServerSchema } from './server.ts'
+import { baseURL, count, duration, host, origin, serverName } from './values.ts'
 
-const text = v.pipe(v.string(), v.nonEmpty('must not be empty'))
-/** What the operating system takes for a program, an argument, a directory or the value of a variable. */
-const word = v.pipe(v.string(), v.regex(/^[^\0]*$/, 'must not contain a NUL character'))
-const file = v.pipe(
-  text,
-  v.regex(/^[^\x00-\x1f]*$/, 'must not contain a control character; a backslash is written twice'),
-)
-const host = v.pipe(
-  text,
-  v.check(
-    (name) => /^[\w-]+(\.[\w-]+)*$/.test(name) || isIPv6(name),
-    'must be a host name or an IP address, without scheme, port or brackets',
-  ),
-  v.toLowerCase(),
-)
-const origin = v.pipe(
-  text,
-  v.regex(
-    /^[a-z][a-z\d+.-]*:\/\/[^/?#\s]+$/i,
-    'must be an origin as browsers send it, without path: https://app.example',
-  ),
-  v.toLowerCase(),
-)
-/** `node:net` has one, too, and half a millisecond of every start goes into loading that. */
-const isIPv6 = (name: string) => /^[\da-f:.]+$/i.test(name) && URL.canParse(`http://[${name}]`)
-const count = (least: number, most = Number.MAX_SAFE_INTEGER) =>
-  v.pipe(
-    v.number(),
-    v.integer('must be a whole number'),
-    v.minValue(least, `must be at least ${least}`),
-    v.maxValue(most, `must be at most ${most}`),
-  )
-/** Longer ones would make a timer go off at once. */
-const duration = (least: number) => count(least, 2 ** 31 - 1)
+export type {
+  CommandServer,
+  PromptNaming,
+  RemoteServer,
+  ResourceFilter,
+  ServerConfig,
+  ToolNaming,
+  ToolOverride,
+} from './server.ts'
 
 export const GatewaySchema = v.strictObject({
   host: v.pipe(
@@ -65,6 +43,18 @@ export const GatewaySchema = v.strictObject({
       'Origins of web pages, besides loopback ones, that may call: `https://app.example`.',
     ),
   ),
+  baseURL: v.pipe(
+    v.optional(baseURL),
+    v.description(
+      'Where clients reach the gateway, if a proxy stands in front. Its path may come before every route.',
+    ),
+  ),
+  listTimeout: v.pipe(
+    v.optional(duration(1), 10_000),
+    v.description(
+      'How long lists of merged servers wait for each server. Who is late is announced when it comes.',
+    ),
+  ),
   maxBodySize: v.pipe(
     v.optional(count(1), 4 * 1024 * 1024),
     v.description('Largest request body.'),
@@ -89,44 +79,29 @@ export const GatewaySchema = v.strictObject({
   ),
 })
 
-const variable = v.pipe(
-  v.string(),
-  v.regex(/^[^=\0]+$/, 'the name of a variable is not empty and has no "="'),
+export const ConfigSchema = v.pipe(
+  v.strictObject({
+    $schema: v.optional(v.string()),
+    gateway: v.pipe(v.optional(GatewaySchema, {}), v.description('The gateway itself.')),
+    mcpServers: v.pipe(
+      v.record(serverName, ServerSchema),
+      v.description('The servers by name. `NAME` is reached at `/NAME/mcp`.'),
+    ),
+    groups: v.pipe(
+      v.optional(
+        v.record(
+          serverName,
+          v.pipe(v.array(v.string()), v.nonEmpty('must name at least one server')),
+        ),
+        {},
+      ),
+      v.description('Names for several servers merged: `{"dev": ["github", "fs"]}` is `/dev/mcp`.'),
+    ),
+  }),
+  fits(({ groups, mcpServers }) => [
+    ...groupMisfits(groups, Object.keys(mcpServers)),
+    ...collisions(mcpServers),
+  ]),
 )
-
-export const ServerSchema = v.strictObject({
-  command: v.pipe(
-    file,
-    v.description('Program to start. It is looked up in PATH; no shell sees it.'),
-  ),
-  args: v.pipe(v.optional(v.array(word), []), v.description('Its arguments.')),
-  env: v.pipe(
-    v.optional(v.record(variable, word), {}),
-    v.description('Environment variables for it, besides the few of ours that it gets.'),
-  ),
-  inheritEnv: v.pipe(
-    v.optional(v.boolean(), false),
-    v.description('Give it all of our environment.'),
-  ),
-  cwd: v.pipe(v.optional(file), v.description('Directory to start it in.')),
-})
-
-const serverName = v.pipe(
-  v.string(),
-  v.regex(
-    /^\w[\w.-]{0,63}$/,
-    'a server name has 1 to 64 letters, digits, "_", "." or "-", and does not begin with "." or "-"',
-  ),
-)
-
-export const ConfigSchema = v.strictObject({
-  $schema: v.optional(v.string()),
-  gateway: v.pipe(v.optional(GatewaySchema, {}), v.description('The gateway itself.')),
-  mcpServers: v.pipe(
-    v.record(serverName, ServerSchema),
-    v.description('The servers by name. `NAME` is reached at `/NAME/mcp`.'),
-  ),
-})
 
 export type Config = v.InferOutput<typeof ConfigSchema>
-export type ServerConfig = v.InferOutput<typeof ServerSchema>

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { EMBEDDED, loadConfig, searchPath } from '../../src/config/load.ts'
 import { ConfigError, parseConfig } from '../../src/config/parse.ts'
-import { GatewaySchema, ServerSchema } from '../../src/config/schema.ts'
+import { type Config, GatewaySchema } from '../../src/config/schema.ts'
+import { ServerSchema } from '../../src/config/server.ts'
 import { type Folder, folder } from '../lifecycle/program.ts'
 
 /** The complaint about a configuration, or nothing. */
@@ -18,16 +19,57 @@ function complaint(text: string): string {
   }
 }
 
-/** Of both, the members begin on line 3. */
+/** Of each, what is given begins on line 3. */
 const gateway = (members: string) => `{"mcpServers": {},\n"gateway": {\n${members}\n}}`
 const server = (members: string) => `{"mcpServers": {\n"a": {\n${members}\n}}}`
+const remote = (members: string) => server(`"url": "https://b/mcp", ${members}`)
+const tools = (members: string) => server(`"command": "x", "tools": {${members}}`)
+const groups = (members: string) =>
+  `{"mcpServers": {"github": {"command": "x"}, "fs": {"command": "y"}},\n"groups": {\n${members}\n}}`
+
+const parse = (config: unknown, env = {}): Config =>
+  parseConfig(JSON.stringify(config), 'c.json', env)
+
+/** How the options are that every server has, if nothing is said of them. */
+const ALL = { block: [] }
+const PLAIN = {
+  tools: { ...ALL, separator: '_', rename: {}, override: {} },
+  prompts: { ...ALL, separator: '_', rename: {} },
+  resources: ALL,
+}
 
 describe('a good configuration', () => {
   test('gets a default for everything but the command', () => {
-    const { gateway, mcpServers } = parseConfig('{"mcpServers": {"a": {"command": "x"}}}', 'c.json')
-    expect(Object.keys(gateway)).toEqual(Object.keys(GatewaySchema.entries))
-    expect(gateway).toMatchObject({ host: '127.0.0.1', port: 4298, allowUnauthenticated: false })
-    expect(mcpServers).toEqual({ a: { command: 'x', args: [], env: {}, inheritEnv: false } })
+    const { gateway, mcpServers, groups } = parse({ mcpServers: { a: { command: 'x' } } })
+    const { baseURL, ...options } = GatewaySchema.entries
+    expect(Object.keys(gateway)).toEqual(Object.keys(options))
+    expect(gateway).toEqual({
+      host: '127.0.0.1',
+      port: 4298,
+      allowUnauthenticated: false,
+      allowedHosts: [],
+      allowedOrigins: [],
+      listTimeout: 10_000,
+      maxBodySize: 4_194_304,
+      sessionTimeout: 1_800_000,
+      streamLifetime: 0,
+      maxSessions: 256,
+    })
+    expect(mcpServers).toEqual({
+      a: {
+        ...{ ...PLAIN, kind: 'command', command: 'x' },
+        ...{ args: [], env: {}, inheritEnv: false, cwd: undefined },
+      },
+    })
+    expect(groups).toEqual({})
+  })
+
+  test('or the URL', () => {
+    const { a } = parse({ mcpServers: { a: { url: 'https://b/mcp' } } }).mcpServers
+    expect(a).toEqual({
+      ...{ ...PLAIN, kind: 'remote', url: 'https://b/mcp' },
+      ...{ transport: 'auto', headers: {}, insecure: false },
+    })
   })
 
   test('keeps everything it says, names in lower case', () => {
@@ -37,25 +79,87 @@ describe('a good configuration', () => {
       env: { A: '', 'odd.name': 'x=y\n' },
       inheritEnv: true,
       cwd: '.',
+      timeout: 60_000,
     }
-    const options = { port: 0, maxBodySize: 1, sessionTimeout: 1000, streamLifetime: 5 }
+    const options = {
+      port: 0,
+      baseURL: 'https://App.example:8/mcp/',
+      listTimeout: 1,
+      maxBodySize: 1,
+      sessionTimeout: 1000,
+      streamLifetime: 5,
+      maxSessions: 1,
+    }
     const names = { host: '::1', allowedHosts: ['MCP.Example'], allowedOrigins: ['https://App:8'] }
-    const text = JSON.stringify({
+    const { gateway, mcpServers, groups } = parse({
       $schema: 'x',
-      gateway: { ...options, ...names, maxSessions: 1, allowUnauthenticated: true },
+      gateway: { ...options, ...names, allowUnauthenticated: true },
       mcpServers: { a, 'B_2.c-d': { command: 'y' } },
+      groups: { 'g.1': ['B_2.c-d', 'a'], one: ['a'] },
     })
-    const { gateway, mcpServers } = parseConfig(text, 'c.json')
     expect(gateway).toEqual({
       ...options,
       host: '::1',
       allowedHosts: ['mcp.example'],
       allowedOrigins: ['https://app:8'],
-      maxSessions: 1,
       allowUnauthenticated: true,
     })
-    expect(mcpServers.a).toEqual(a)
+    expect(mcpServers.a).toEqual({ ...PLAIN, kind: 'command', ...a })
     expect(Object.keys(mcpServers)).toEqual(['a', 'B_2.c-d'])
+    expect(groups).toEqual({ 'g.1': ['B_2.c-d', 'a'], one: ['a'] })
+  })
+
+  test('keeps what it says of tools, prompts and resources', () => {
+    const shown = { allow: ['get_*', 'Summarize (short)?'], block: ['*'] }
+    const naming = { ...shown, prefix: '', separator: '--', rename: { 'odd name.': 'new_name' } }
+    const changes = { title: '', description: 'x', annotations: { readOnlyHint: true } }
+    const override = {
+      t: { ...changes, defaults: { a: { b: [1] } }, pinned: { c: null } },
+      'u/v': {},
+    }
+    const none = { annotations: {}, defaults: {}, pinned: {} }
+    const a = { tools: { ...naming, override }, prompts: naming, resources: shown }
+    expect(parse({ mcpServers: { a: { command: 'x', ...a } } }).mcpServers.a).toMatchObject({
+      ...a,
+      tools: { ...naming, override: { t: override.t, 'u/v': none } },
+    })
+  })
+
+  test.each([
+    ['sse', 'sse'],
+    ['http', 'streamable-http'],
+    ['streamable-http', 'streamable-http'],
+    ['streamable_http', 'streamable-http'],
+    ['streamableHttp', 'streamable-http'],
+  ])('may say "type" or "transportType": %s', (spelling, transport) => {
+    for (const key of ['type', 'transportType']) {
+      const { a } = parse({ mcpServers: { a: { url: 'http://b', [key]: spelling } } }).mcpServers
+      expect(a).toMatchObject({ kind: 'remote', transport })
+      expect(a).not.toContainKey(key)
+    }
+  })
+
+  test('may say that a command speaks stdio', () => {
+    const a = { command: 'x', type: 'stdio', transportType: 'stdio' }
+    expect(parse({ mcpServers: { a } })).toEqual(parse({ mcpServers: { a: { command: 'x' } } }))
+  })
+
+  test('may say both, if they are the same', () => {
+    const a = { url: 'HTTP://b', type: 'http', transportType: 'streamable-http' }
+    expect(parse({ mcpServers: { a } }).mcpServers.a).toMatchObject({
+      transport: 'streamable-http',
+    })
+  })
+
+  test('may say what has no effect', () => {
+    const none = { args: [], env: {}, inheritEnv: false }
+    expect(parse({ mcpServers: { a: { url: 'http://b', ...none } } }).mcpServers.a?.kind).toBe(
+      'remote',
+    )
+    const nothing = { headers: {}, insecure: false }
+    expect(parse({ mcpServers: { a: { command: 'x', ...nothing } } }).mcpServers.a?.kind).toBe(
+      'command',
+    )
   })
 
   test('may have comments, trailing commas, a byte order mark and lines that end in CRLF', () => {
@@ -233,11 +337,6 @@ describe('a fault is told with line, option, what was found and what to write', 
       '2: mcpServers.a: expected an object {…}, got a string',
     ],
     [
-      'a server without command',
-      server('"args": []'),
-      '2: mcpServers.a.command: is missing; write "command", the program to start',
-    ],
-    [
       'an empty command',
       server('"command": ""'),
       '3: mcpServers.a.command: must not be empty, got ""',
@@ -270,7 +369,7 @@ describe('a fault is told with line, option, what was found and what to write', 
     [
       'an argument that no program can be given',
       server(String.raw`"command": "x", "args": ["\u0000"]`),
-      '3: mcpServers.a.args[0]: must not contain a NUL character, got a string',
+      '3: mcpServers.a.args[0]: must not contain a NUL character',
     ],
     [
       'a directory that is a number',
@@ -352,7 +451,7 @@ describe('a fault is told with line, option, what was found and what to write', 
     [
       'an unknown key of the file',
       '{"mcpServers": {},\n"xyz": 1}',
-      '2: xyz: unknown key; known are $schema, gateway, mcpServers',
+      '2: xyz: unknown key; known are $schema, gateway, mcpServers, groups',
     ],
     [
       'a misspelt key of the file',
@@ -407,19 +506,59 @@ describe('a fault is told with line, option, what was found and what to write', 
       '3: mcpServers.a.environment: unknown key; did you mean "env"?',
     ],
     [
-      'a URL',
-      server('"command": "x", "url": "http://b"'),
-      '3: mcpServers.a.url: unknown key; a server at a URL cannot be reached yet; write the "command" that starts one',
-    ],
-    [
-      'a type',
-      server('"type": "stdio", "command": "x"'),
-      '3: mcpServers.a.type: unknown key; leave it out: every server here is a command',
-    ],
-    [
       'a switch that others have',
       server('"command": "x", "disabled": true'),
       '3: mcpServers.a.disabled: unknown key; comment the server out instead',
+    ],
+    [
+      'a key of "tools" outside of it',
+      server('"command": "x", "rename": {}'),
+      '3: mcpServers.a.rename: unknown key; it belongs in "tools" or "prompts"',
+    ],
+    [
+      'a key of all three outside of them',
+      server('"command": "x", "block": []'),
+      '3: mcpServers.a.block: unknown key; it belongs in "tools" or "prompts" or "resources"',
+    ],
+    [
+      'an override outside of "override"',
+      tools('\n"pinned": {}'),
+      '4: mcpServers.a.tools.pinned: unknown key; it belongs in "override.NAME"',
+    ],
+    [
+      'a key of a server outside of "mcpServers"',
+      '{"mcpServers": {},\n"headers": {}}',
+      '2: headers: unknown key; it belongs in "mcpServers.NAME"',
+    ],
+    [
+      'a server at a URL outside of "mcpServers"',
+      '{"mcpServers": {},\n"a": {"url": "http://b"}}',
+      '2: a: unknown key; servers belong in "mcpServers"',
+    ],
+    [
+      'a misspelt key of "tools"',
+      tools('"alow": []'),
+      '3: mcpServers.a.tools.alow: unknown key; did you mean "allow"?',
+    ],
+    [
+      'a misspelt key of "prompts"',
+      server('"command": "x", "prompts": {"seperator": ""}'),
+      '3: mcpServers.a.prompts.seperator: unknown key; did you mean "separator"?',
+    ],
+    [
+      'an unknown key of "resources"',
+      server('"command": "x", "resources": {"rename": {}}'),
+      '3: mcpServers.a.resources.rename: unknown key; known are allow, block',
+    ],
+    [
+      'a misspelt key of an override',
+      tools('"override": {"t":\n{"pined": {}}}'),
+      '4: mcpServers.a.tools.override.t.pined: unknown key; did you mean "pinned"?',
+    ],
+    [
+      'what others call it',
+      server('"command": "x", "transport": "sse"'),
+      '3: mcpServers.a.transport: unknown key; did you mean "transportType"?',
     ],
 
     [
@@ -436,6 +575,231 @@ describe('a fault is told with line, option, what was found and what to write', 
       'a variable twice',
       server('"command": "x", "env": {"A": "1",\n"A": "2"}'),
       '4: mcpServers.a.env.A: is there twice; the first is on line 3',
+    ],
+
+    [
+      'a list timeout that is none',
+      gateway('"listTimeout": 0'),
+      '3: gateway.listTimeout: must be at least 1, got 0',
+    ],
+    [
+      'a base URL without scheme',
+      gateway('"baseURL": "mcp.example"'),
+      '3: gateway.baseURL: must be a URL that begins with http:// or https://',
+    ],
+    [
+      'a base URL of another scheme',
+      gateway('"baseURL": "ws://mcp.example/"'),
+      '3: gateway.baseURL: must be a URL that begins with http:// or https://, got "ws://mcp.example/"',
+    ],
+    [
+      'a base URL with user, query and fragment',
+      gateway('"baseURL": "https://me:pw@a/b?c#d"'),
+      '3: gateway.baseURL: must be a URL without "?", "#", user or password, got "https://…@a/b?…#…"',
+    ],
+    [
+      'a base URL that ends in "?"',
+      gateway('"baseURL": "https://a/b?"'),
+      '3: gateway.baseURL: must be a URL without "?", "#", user or password, got "https://a/b"',
+    ],
+
+    [
+      'a server that is nothing',
+      server('"args": []'),
+      '2: mcpServers.a: expected "command", the program to start, or "url", where a remote server is',
+    ],
+    [
+      'a server that is both',
+      server('"command": "x", "args": ["y"],\n"url": "http://b"'),
+      '4: mcpServers.a.url: a server has either "command" or "url"; keep one of them',
+    ],
+    ...Object.entries({ args: ['y'], env: { A: 'b' }, inheritEnv: true, cwd: '.' }).map(
+      ([key, value]): [string, string, string] => [
+        `"${key}" beside a URL`,
+        remote(`\n"${key}": ${JSON.stringify(value)}`),
+        `4: mcpServers.a.${key}: goes with "command", not with "url"; leave it out`,
+      ],
+    ),
+    ...Object.entries({ headers: { A: 'b' }, insecure: true }).map(
+      ([key, value]): [string, string, string] => [
+        `"${key}" beside a command`,
+        server(`"command": "x",\n"${key}": ${JSON.stringify(value)}`),
+        `4: mcpServers.a.${key}: goes with "url", not with "command"; leave it out`,
+      ],
+    ),
+    [
+      'an unknown transport',
+      remote('"type": "htpp"'),
+      '3: mcpServers.a.type: expected "stdio", "sse", "http", "streamable-http", "streamable_http", "streamableHttp", got "htpp"',
+    ],
+    [
+      'a transport that is a switch',
+      remote('"transportType": true'),
+      '3: mcpServers.a.transportType: expected "stdio", "sse", "http", "streamable-http", "streamable_http", "streamableHttp", got true',
+    ],
+    [
+      'a URL by stdio',
+      remote('"transportType": "stdio"'),
+      '3: mcpServers.a.transportType: does not fit: with "url" it is "streamable-http" or "sse"; leave it out, and both are tried',
+    ],
+    [
+      'a command by SSE',
+      server('"command": "x", "type": "sse"'),
+      '3: mcpServers.a.type: does not fit: with "command" it is "stdio"; leave it out',
+    ],
+    [
+      'two transports',
+      remote('"type": "sse", "transportType": "http"'),
+      '3: mcpServers.a.transportType: differs from "type"; keep one of them',
+    ],
+    [
+      'a URL without scheme',
+      server('"url": "localhost:80/mcp"'),
+      '3: mcpServers.a.url: must be a URL that begins with http:// or https://',
+    ],
+    [
+      'a URL of another scheme',
+      server('"url": "wss://me:pw@b:1/mcp?key=k#f"'),
+      '3: mcpServers.a.url: must be a URL that begins with http:// or https://, got "wss://…@b:1/mcp?…#…"',
+    ],
+    [
+      'a URL with a slash too few',
+      server('"url": "https:/b"'),
+      '3: mcpServers.a.url: must be a URL that begins with http:// or https://',
+    ],
+    [
+      'a URL that is a number',
+      server('"url": 80'),
+      '3: mcpServers.a.url: expected a string, got a number; put it in double quotes',
+    ],
+    [
+      'a header with its value in its name',
+      remote('"headers": {"Authorization: Bearer x": ""}'),
+      '3: mcpServers.a.headers["Authorization:…"]: the name of an HTTP header has no spaces, ":" or "="',
+    ],
+    [
+      'a header without name',
+      remote('"headers": {"": "x"}'),
+      '3: mcpServers.a.headers[""]: the name of an HTTP header has no spaces, ":" or "="',
+    ],
+    [
+      'a header of two lines',
+      remote(String.raw`"headers": {"A": "b\r\nC: d"}`),
+      '3: mcpServers.a.headers.A: must be a single line of Latin-1 characters',
+    ],
+    [
+      'a header that no HTTP can carry',
+      remote('"headers": {"A": "“b”"}'),
+      '3: mcpServers.a.headers.A: must be a single line of Latin-1 characters',
+    ],
+    [
+      'headers in a list',
+      remote('"headers": ["A: b"]'),
+      '3: mcpServers.a.headers: expected an object {…}, got an array',
+    ],
+    [
+      'a call without time',
+      server('"command": "x", "timeout": 0'),
+      '3: mcpServers.a.timeout: must be at least 1, got 0',
+    ],
+
+    [
+      'an empty pattern',
+      tools('"allow": ["a",\n""]'),
+      '4: mcpServers.a.tools.allow[1]: must not be empty, got ""',
+    ],
+    ...['^get_', '^', 'get_.*$'].map((pattern): [string, string, string] => [
+      `a regular expression: ${pattern}`,
+      tools(`"block": ["${pattern}"]`),
+      `3: mcpServers.a.tools.block[0]: must be a name, in which "*" may stand for anything, not a regular expression, got "${pattern}"`,
+    ]),
+    [
+      'a pattern without list',
+      server('"command": "x", "resources": {"allow": "file://*"}'),
+      '3: mcpServers.a.resources.allow: expected an array […], got "file://*"',
+    ],
+    [
+      'a pattern that is a number',
+      server('"command": "x", "prompts": {"block": [5]}'),
+      '3: mcpServers.a.prompts.block[0]: expected a string, got 5; put it in double quotes',
+    ],
+    [
+      'a prefix with a dot',
+      tools('"prefix": "a.b"'),
+      '3: mcpServers.a.tools.prefix: must be of at most 40 letters, digits, "_" and "-", got "a.b"',
+    ],
+    [
+      'a separator that is too long',
+      tools('"separator": "_____"'),
+      '3: mcpServers.a.tools.separator: must be of at most 4 letters, digits, "_" and "-", got "_____"',
+    ],
+    [
+      'an empty new name',
+      tools('"rename": {"x": ""}'),
+      '3: mcpServers.a.tools.rename.x: must not be empty, got ""',
+    ],
+    [
+      'a new name with a space',
+      tools('"rename": {"get me": "who am I"}'),
+      '3: mcpServers.a.tools.rename["get me"]: must be of at most 64 letters, digits, "_" and "-", got "who am I"',
+    ],
+    [
+      'tools in a list',
+      server('"command": "x", "tools": ["a"]'),
+      '3: mcpServers.a.tools: expected an object {…}, got an array',
+    ],
+    [
+      'arguments in a list',
+      tools('"override": {"t": {"pinned": ["a"]}}'),
+      '3: mcpServers.a.tools.override.t.pinned: expected an object {…}, got an array',
+    ],
+    [
+      'an argument both default and pinned',
+      tools('"override": {"t": {"defaults": {"a": 1, "b": 2},\n"pinned": {"b": 2}}}'),
+      '4: mcpServers.a.tools.override.t.pinned.b: is in "defaults", too; keep one of them',
+    ],
+
+    [
+      'a group with a misspelt server',
+      groups('"dev": ["fs",\n"gihtub"]'),
+      '4: groups.dev[1]: there is no server "gihtub"; did you mean "github"?',
+    ],
+    [
+      'a group with a server that there is not',
+      groups('"dev": ["a b"]'),
+      '3: groups.dev[0]: there is no server "a b"; known are github, fs',
+    ],
+    [
+      'a group where there are no servers',
+      '{"mcpServers": {}, "groups": {\n"dev": ["a"]}}',
+      '2: groups.dev[0]: there is no server "a"',
+    ],
+    [
+      'a group in a group',
+      groups('"dev": ["fs"], "ops":\n["dev"]'),
+      '4: groups.ops[0]: there is no server "dev"; write the servers of that group instead',
+    ],
+    ['an empty group', groups('"dev": []'), '3: groups.dev: must name at least one server'],
+    [
+      'a group that is one name',
+      groups('"dev": "fs"'),
+      '3: groups.dev: expected an array […], got "fs"',
+    ],
+    [
+      'a group with the name of a server',
+      groups('"fs": ["github"]'),
+      '3: groups.fs: is the name of a server, too; choose another',
+    ],
+    [
+      'a server twice in a group',
+      groups('"dev": ["fs", "github",\n"fs"]'),
+      '4: groups.dev[2]: "fs" is there twice',
+    ],
+    ['a group with a bad name', groups('"a/b": ["fs"]'), `3: groups["a/b"]: ${NAME}`],
+    [
+      'groups in a list',
+      '{"mcpServers": {},\n"groups": []}',
+      '2: groups: expected an object {…}, got an array',
     ],
   ])('%s', (_, text, message) => {
     expect(complaint(text)).toBe(`c.json:${message}`)
@@ -463,7 +827,30 @@ describe('a fault is told with line, option, what was found and what to write', 
     ])
   })
 
+  test('whether servers fit together is judged when each is good', () => {
+    const text = (command: string) => `{
+      "mcpServers": {
+        "a": { "${command}": "x", "tools": { "rename": { "s": "t", "u": "t" } } },
+        "b": { "command": "x", "url": "http://c" }
+      },
+      "groups": { "a": ["d"] }
+    }`
+    expect(complaint(text('comand')).split('\n')).toEqual([
+      'c.json:3: mcpServers.a.comand: unknown key; did you mean "command"?',
+      'c.json:4: mcpServers.b.url: a server has either "command" or "url"; keep one of them',
+    ])
+    expect(complaint(text('command').replace(', "url": "http://c"', '')).split('\n')).toEqual([
+      'c.json:3: mcpServers.a.tools.rename.u: becomes "t", as "s" does; choose another name',
+      'c.json:6: groups.a: is the name of a server, too; choose another',
+      'c.json:6: groups.a[0]: there is no server "d"; did you mean "a"?',
+    ])
+  })
+
   test('one mistake makes one complaint', () => {
+    const both = { command: 'x', url: 'http://b', headers: { A: 'b' }, type: 'sse' }
+    expect(complaint(JSON.stringify({ mcpServers: { a: both } })).split('\n')).toHaveLength(1)
+    const types = { command: 'x', type: 'sse', transportType: 'http' }
+    expect(complaint(JSON.stringify({ mcpServers: { a: types } })).split('\n')).toHaveLength(1)
     expect(complaint('{"mcpServers": {"a": []}}').split('\n')).toHaveLength(1)
     expect(complaint('{"mcpServers": {"a": {"comand": "x"}}}').split('\n')).toHaveLength(1)
     expect(complaint(gateway('"port": 1e400')).split('\n')).toHaveLength(1)
@@ -475,6 +862,99 @@ describe('a fault is told with line, option, what was found and what to write', 
   })
 })
 
+describe('names that collide', () => {
+  type Naming = { prefix?: string; separator?: string; rename: Record<string, string> }
+  const told = (servers: Record<string, { tools?: Naming; prompts?: Naming }>) => {
+    const commands = Object.entries(servers).map(([name, a]) => [name, { command: 'x', ...a }])
+    return complaint(JSON.stringify({ mcpServers: Object.fromEntries(commands) }))
+  }
+  const merged = (at: string, exposed: string, first: string) =>
+    `c.json:1: mcpServers.${at}: becomes "${exposed}" where servers are merged, as ${first} does; choose another name or prefix`
+
+  test('on one server fail the load', () => {
+    for (const kind of ['tools', 'prompts']) {
+      expect(told({ a: { [kind]: { rename: { 'x y': 'n', z: 'n' } } } })).toBe(
+        `c.json:1: mcpServers.a.${kind}.rename.z: becomes "n", as "x y" does; choose another name`,
+      )
+    }
+  })
+
+  test.each<[string, Record<string, { tools?: Naming; prompts?: Naming }>, string]>([
+    [
+      'without prefix',
+      {
+        a: { tools: { prefix: '', rename: { x: 'n' } } },
+        b: { tools: { prefix: '', rename: { y: 'n' } } },
+      },
+      merged('b.tools.rename.y', 'n', '"x" of "a"'),
+    ],
+    [
+      'with the same prefix',
+      {
+        a: { tools: { prefix: 'p', rename: { x: 'n' } } },
+        b: { tools: { prefix: 'p', rename: { x: 'n' } } },
+      },
+      merged('b.tools.rename.x', 'p_n', '"x" of "a"'),
+    ],
+    [
+      'with what is prefix here and name there',
+      { a: { tools: { rename: { x: 'b_n' } } }, a_b: { tools: { rename: { y: 'n' } } } },
+      merged('a_b.tools.rename.y', 'a_b_n', '"x" of "a"'),
+    ],
+    [
+      'with separators',
+      {
+        a: { tools: { separator: '', rename: { x: '-n' } } },
+        b: { tools: { prefix: 'a', separator: '-', rename: { y: 'n' } } },
+      },
+      merged('b.tools.rename.y', 'a-n', '"x" of "a"'),
+    ],
+    [
+      'without prefix, and with that of the server',
+      { a: { tools: { prefix: '', rename: { x: 'b_n' } } }, b: { tools: { rename: { y: 'n' } } } },
+      merged('b.tools.rename.y', 'b_n', '"x" of "a"'),
+    ],
+    [
+      'among prompts, whose prefix is that of tools',
+      {
+        a: { tools: { prefix: 'p', rename: {} }, prompts: { rename: { x: 'n' } } },
+        b: { prompts: { prefix: 'p', rename: { y: 'n' } } },
+      },
+      merged('b.prompts.rename.y', 'p_n', '"x" of "a"'),
+    ],
+  ])('where servers are merged, too: %s', (_, servers, message) => {
+    expect(told(servers)).toBe(message)
+  })
+
+  test.each<[string, Record<string, { tools?: Naming; prompts?: Naming }>]>([
+    [
+      'a name on two servers',
+      { a: { tools: { rename: { x: 'n' } } }, b: { tools: { rename: { x: 'n' } } } },
+    ],
+    [
+      'a prefix on two servers',
+      {
+        a: { tools: { prefix: 'p', rename: { x: 'n' } } },
+        b: { tools: { prefix: 'p', rename: { x: 'm' } } },
+      },
+    ],
+    [
+      'a tool and a prompt',
+      { a: { tools: { rename: { x: 'n' } }, prompts: { rename: { x: 'n' } } } },
+    ],
+    ['two that change places', { a: { tools: { rename: { x: 'y', y: 'x' } } } }],
+    [
+      'prompts with a prefix of their own',
+      {
+        a: { tools: { prefix: '', rename: {} }, prompts: { prefix: 'p', rename: { x: 'n' } } },
+        b: { tools: { prefix: '', rename: {} }, prompts: { rename: { x: 'n' } } },
+      },
+    ],
+  ])('are not these: %s', (_, servers) => {
+    expect(told(servers)).toBe('')
+  })
+})
+
 describe('what is configured for a server is never echoed', () => {
   const SECRET = 'hunter2'
 
@@ -483,11 +963,40 @@ describe('what is configured for a server is never echoed', () => {
     ['a variable without object', { command: 'x', env: SECRET }],
     ['a list of variables', { command: 'x', env: [`A=${SECRET}`] }],
     ['a variable in one piece', { command: 'x', env: { [`A=${SECRET}`]: '' } }],
+    ['a variable that is a URL', { command: 'x', env: { url: `ftp://b/${SECRET}\0` } }],
     ['a variable with NUL', { command: 'x', env: { A: `${SECRET}\0` } }],
     ['arguments in one string', { command: 'x', args: `--token ${SECRET}` }],
     ['an argument with NUL', { command: 'x', args: [`${SECRET}\0`] }],
     ['an unknown key', { command: 'x', token: SECRET }],
     ['a command line', `npx x --token ${SECRET}`],
+    ['a header', { url: 'http://b', headers: { A: [SECRET] } }],
+    ['a header of two lines', { url: 'http://b', headers: { A: `${SECRET}\n` } }],
+    ['a header in one piece', { url: 'http://b', headers: { [`A: ${SECRET}`]: '' } }],
+    ['a header that is none', { url: 'http://b', headers: { [`Bearer ${SECRET}`]: '' } }],
+    ['headers in one string', { url: 'http://b', headers: `A: ${SECRET}` }],
+    ['headers for a command', { command: 'x', headers: { A: SECRET } }],
+    ['a variable for a URL', { url: 'http://b', env: { A: SECRET } }],
+    ['the query of a URL', { url: `ftp://b/?key=${SECRET}` }],
+    ['the fragment of a URL', { url: `ftp://b/#${SECRET}` }],
+    ['the password in a URL', { url: `ftp://me:${SECRET}@b/` }],
+    ['a password with a slash', { url: `http://me:x/${SECRET}@b/` }],
+    ['a password with a question mark', { url: `http://me:${SECRET}?@b/` }],
+    ['a password without scheme', { url: `me:${SECRET}@b` }],
+    ['a password with a slash too few', { url: `https:/me:${SECRET}@b` }],
+    ['a URL beside a command', { command: 'x', url: `http://b/?key=${SECRET}` }],
+    ['a URL by stdio', { url: `http://b/?key=${SECRET}`, type: 'stdio' }],
+    ['a pinned argument', { command: 'x', tools: { override: { t: { pinned: SECRET } } } }],
+    [
+      'an argument pinned twice',
+      {
+        command: 'x',
+        tools: { override: { t: { pinned: { a: SECRET }, defaults: { a: SECRET } } } },
+      },
+    ],
+    [
+      'a description that is a list',
+      { command: 'x', tools: { override: { t: { title: [SECRET] } } } },
+    ],
   ])('%s', (_, a) => {
     const said = complaint(JSON.stringify({ mcpServers: { a } }))
     expect(said).toContain('c.json:1: mcpServers.a')
@@ -503,11 +1012,15 @@ describe('what is configured for a server is never echoed', () => {
       return Object.fromEntries(Object.values(value).map((inner, i) => [`k${i}`, hidden(inner)]))
     }
     fc.assert(
-      fc.property(fc.jsonValue(), fc.constantFrom('env', 'args', 'xyz'), (value, key) => {
-        const inside = complaint(JSON.stringify({ mcpServers: { a: { [key]: hidden(value) } } }))
-        const instead = complaint(JSON.stringify({ mcpServers: { a: hidden(value) } }))
-        expect(inside + instead).not.toMatch(/hunter2|271828/)
-      }),
+      fc.property(
+        fc.jsonValue(),
+        fc.constantFrom('env', 'args', 'url', 'headers', 'xyz'),
+        (value, key) => {
+          const inside = complaint(JSON.stringify({ mcpServers: { a: { [key]: hidden(value) } } }))
+          const instead = complaint(JSON.stringify({ mcpServers: { a: hidden(value) } }))
+          expect(inside + instead).not.toMatch(/hunter2|271828/)
+        },
+      ),
     )
   })
 
@@ -572,7 +1085,7 @@ describe('without a name', () => {
     await expect(loadConfig(undefined, env)).rejects.toThrow(
       new ConfigError(
         `./config.json:1: mcpServers: is missing; write "mcpServers", the servers by name
-./config.json:1: name: unknown key; known are $schema, gateway, mcpServers
+./config.json:1: name: unknown key; known are $schema, gateway, mcpServers, groups
 (it was found because none was named; --config names another)`,
       ),
     )
@@ -676,7 +1189,10 @@ describe('variables', () => {
   const env = { TOKEN: 's3cr3t', EMPTY: '' }
   const server = (value: unknown) =>
     JSON.stringify({ mcpServers: { a: { command: 'x', env: { V: value } } } })
-  const expanded = (value: string) => parseConfig(server(value), 'c.json', env).mcpServers.a!.env.V
+  const expanded = (value: string) => {
+    const { a } = parseConfig(server(value), 'c.json', env).mcpServers
+    return a?.kind === 'command' ? a.env.V : undefined
+  }
 
   test.each([
     ['${TOKEN}', 's3cr3t'],
@@ -694,6 +1210,31 @@ describe('variables', () => {
     const tricky = { T: '", "command": "evil' }
     const config = parseConfig(server('${T}'), 'c.json', tricky)
     expect(config.mcpServers.a).toMatchObject({ command: 'x', env: { V: tricky.T } })
+  })
+
+  test('work in URLs and headers', () => {
+    const a = {
+      url: 'https://${HOST:-b}/mcp?key=${TOKEN}',
+      headers: { Authorization: 'Bearer ${TOKEN}' },
+    }
+    expect(parse({ mcpServers: { a } }, env).mcpServers.a).toMatchObject({
+      url: 'https://b/mcp?key=s3cr3t',
+      headers: { Authorization: 'Bearer s3cr3t' },
+    })
+    const lost = { url: '${URL}', headers: { Authorization: 'Bearer ${NONE}' } }
+    expect(() => parse({ mcpServers: { a: lost } }, env)).toThrow(
+      new ConfigError(
+        `c.json:1: mcpServers.a.url: the variable URL is not set; set it, or write \${URL:-default}
+c.json:1: mcpServers.a.headers.Authorization: the variable NONE is not set; set it, or write \${NONE:-default}`,
+      ),
+    )
+    const wrong = { url: '${TOKEN}', headers: { A: '${LINES}' } }
+    expect(() => parse({ mcpServers: { a: wrong } }, { ...env, LINES: 's3cr3t\n' })).toThrow(
+      new ConfigError(
+        `c.json:1: mcpServers.a.url: must be a URL that begins with http:// or https://
+c.json:1: mcpServers.a.headers.A: must be a single line of Latin-1 characters`,
+      ),
+    )
   })
 
   test('that are not set are told, each with its place', () => {

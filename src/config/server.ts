@@ -1,0 +1,168 @@
+/** The options of one server: how it is reached, and what of it is shown under which names. */
+import * as v from 'valibot'
+import { argumentMisfits, fits, serverMisfits } from './fit.ts'
+import {
+  duration,
+  file,
+  headerName,
+  headerValue,
+  httpURL,
+  namePart,
+  newName,
+  pattern,
+  text,
+  variable,
+  word,
+} from './values.ts'
+
+const shown = {
+  allow: v.pipe(
+    v.optional(v.array(pattern)),
+    v.description('Show only these, by their original names; `*` stands for anything.'),
+  ),
+  block: v.pipe(
+    v.optional(v.array(pattern), []),
+    v.description('Hide these, by their original names, even if they are allowed.'),
+  ),
+}
+
+const naming = {
+  ...shown,
+  prefix: v.pipe(
+    v.optional(namePart(40)),
+    v.description(
+      'Stands before each name where servers are merged. By default the name of the server; "" for none.',
+    ),
+  ),
+  separator: v.pipe(
+    v.optional(namePart(4), '_'),
+    v.description('Stands between the prefix and the name.'),
+  ),
+  rename: v.pipe(
+    v.optional(v.record(text, newName), {}),
+    v.description('Other names, by original name. The prefix still goes before them.'),
+  ),
+}
+
+const values = v.record(v.string(), v.unknown())
+
+const override = v.pipe(
+  v.strictObject({
+    title: v.pipe(v.optional(v.string()), v.description('Another title.')),
+    description: v.pipe(v.optional(v.string()), v.description('Another description.')),
+    annotations: v.pipe(
+      v.optional(values, {}),
+      v.description('Annotations to set; the others stay.'),
+    ),
+    defaults: v.pipe(v.optional(values, {}), v.description('Arguments for calls that lack them.')),
+    pinned: v.pipe(
+      v.optional(values, {}),
+      v.description('Arguments that are always these; clients do not see them.'),
+    ),
+  }),
+  fits(argumentMisfits),
+)
+
+/** As the programs of the field write them. */
+const TRANSPORTS = {
+  stdio: 'stdio',
+  sse: 'sse',
+  http: 'streamable-http',
+  'streamable-http': 'streamable-http',
+  streamable_http: 'streamable-http',
+  streamableHttp: 'streamable-http',
+} as const
+const transport = v.pipe(
+  v.picklist(Object.keys(TRANSPORTS) as (keyof typeof TRANSPORTS)[]),
+  v.transform((spelling) => TRANSPORTS[spelling]),
+)
+
+const options = v.strictObject({
+  command: v.pipe(
+    v.optional(file),
+    v.description('Program to start. It is looked up in PATH; no shell sees it.'),
+  ),
+  args: v.pipe(v.optional(v.array(word), []), v.description('Its arguments.')),
+  env: v.pipe(
+    v.optional(v.record(variable, word), {}),
+    v.description('Environment variables for it, besides the few of ours that it gets.'),
+  ),
+  inheritEnv: v.pipe(
+    v.optional(v.boolean(), false),
+    v.description('Give it all of our environment.'),
+  ),
+  cwd: v.pipe(v.optional(file), v.description('Directory to start it in.')),
+
+  url: v.pipe(
+    v.optional(httpURL),
+    v.description('Where a remote server is, instead of a command.'),
+  ),
+  headers: v.pipe(
+    v.optional(v.record(headerName, headerValue), {}),
+    v.description('HTTP headers for a remote server.'),
+  ),
+  insecure: v.pipe(
+    v.optional(v.boolean(), false),
+    v.description('Take any TLS certificate of a remote server, also a forged one.'),
+  ),
+
+  type: v.pipe(
+    v.optional(transport),
+    v.description(
+      'Transport: `stdio`, `streamable-http` or `sse`. Without it a URL is tried as Streamable HTTP, then as SSE.',
+    ),
+  ),
+  transportType: v.pipe(v.optional(transport), v.description('The same as `type`.')),
+  timeout: v.pipe(
+    v.optional(duration(1)),
+    v.description('A call is given up after this time. By default calls may take for ever.'),
+  ),
+
+  tools: v.pipe(
+    v.optional(
+      v.strictObject({
+        ...naming,
+        override: v.pipe(
+          v.optional(v.record(text, override), {}),
+          v.description('Changes to single tools, by original name.'),
+        ),
+      }),
+      {},
+    ),
+    v.description('Its tools: which are shown, and how.'),
+  ),
+  prompts: v.pipe(
+    v.optional(v.strictObject(naming), {}),
+    v.description('Its prompts: which are shown, and how. The prefix is by default that of tools.'),
+  ),
+  resources: v.pipe(
+    v.optional(v.strictObject(shown), {}),
+    v.description('Its resources and templates: which are shown, by their URIs.'),
+  ),
+})
+
+/** What is written of a server, with defaults. */
+export type ServerOptions = v.InferOutput<typeof options>
+
+/** What is written of a server becomes what it is: a command, or remote. */
+export const ServerSchema = v.pipe(
+  options,
+  fits(serverMisfits),
+  v.transform((server) => {
+    const { command, args, env, inheritEnv, cwd, url, headers, insecure, ...rest } = server
+    const { type, transportType, ...common } = rest
+    if (url === undefined) {
+      return { ...common, kind: 'command' as const, command: command!, args, env, inheritEnv, cwd }
+    }
+    const transport = (type ?? transportType ?? 'auto') as 'auto' | 'streamable-http' | 'sse'
+    return { ...common, kind: 'remote' as const, url, transport, headers, insecure }
+  }),
+)
+
+export type ServerConfig = v.InferOutput<typeof ServerSchema>
+export type CommandServer = Extract<ServerConfig, { kind: 'command' }>
+export type RemoteServer = Extract<ServerConfig, { kind: 'remote' }>
+export type ToolNaming = ServerConfig['tools']
+export type PromptNaming = ServerConfig['prompts']
+export type ResourceFilter = ServerConfig['resources']
+export type ToolOverride = ToolNaming['override'][string]

@@ -1,0 +1,97 @@
+/** What single options hold: texts, names, numbers and URLs, and why one is refused. */
+import * as v from 'valibot'
+
+export const text = v.pipe(v.string(), v.nonEmpty('must not be empty'))
+
+/** What the operating system takes for a program, an argument, a directory or the value of a variable. */
+export const word = v.pipe(v.string(), v.regex(/^[^\0]*$/, 'must not contain a NUL character'))
+export const file = v.pipe(
+  text,
+  v.regex(/^[^\x00-\x1f]*$/, 'must not contain a control character; a backslash is written twice'),
+)
+export const variable = v.pipe(
+  v.string(),
+  v.regex(/^[^=\0]+$/, 'the name of a variable is not empty and has no "="'),
+)
+
+export const count = (least: number, most = Number.MAX_SAFE_INTEGER) =>
+  v.pipe(
+    v.number(),
+    v.integer('must be a whole number'),
+    v.minValue(least, `must be at least ${least}`),
+    v.maxValue(most, `must be at most ${most}`),
+  )
+/** Longer ones would make a timer go off at once. */
+export const duration = (least: number) => count(least, 2 ** 31 - 1)
+
+export const host = v.pipe(
+  text,
+  v.check(
+    (name) => /^[\w-]+(\.[\w-]+)*$/.test(name) || isIPv6(name),
+    'must be a host name or an IP address, without scheme, port or brackets',
+  ),
+  v.toLowerCase(),
+)
+/** `node:net` has one, too, and half a millisecond of every start goes into loading that. */
+const isIPv6 = (name: string) => /^[\da-f:.]+$/i.test(name) && URL.canParse(`http://[${name}]`)
+
+export const origin = v.pipe(
+  text,
+  v.regex(
+    /^[a-z][a-z\d+.-]*:\/\/[^/?#\s]+$/i,
+    'must be an origin as browsers send it, without path: https://app.example',
+  ),
+  v.toLowerCase(),
+)
+export const httpURL = v.pipe(
+  text,
+  v.check(
+    (url) => /^https?:\/\//i.test(url) && URL.canParse(url),
+    'must be a URL that begins with http:// or https://',
+  ),
+)
+/** One that more can be written behind. */
+export const baseURL = v.pipe(
+  httpURL,
+  v.check((text) => {
+    const url = URL.parse(text)
+    return !/[?#]/.test(text) && !url?.username && !url?.password
+  }, 'must be a URL without "?", "#", user or password'),
+)
+
+export const headerName = v.pipe(
+  v.string(),
+  v.regex(/^[!#$%&'*+.^`|~\w-]+$/, 'the name of an HTTP header has no spaces, ":" or "="'),
+)
+export const headerValue = v.pipe(
+  v.string(),
+  v.regex(/^[\t\x20-\x7e\x80-\xff]*$/, 'must be a single line of Latin-1 characters'),
+)
+
+export const serverName = v.pipe(
+  v.string(),
+  v.regex(
+    /^\w[\w.-]{0,63}$/,
+    'a server name has 1 to 64 letters, digits, "_", "." or "-", and does not begin with "." or "-"',
+  ),
+)
+
+/** What every client takes in the name of a tool. */
+export const namePart = (most: number) =>
+  v.pipe(
+    v.string(),
+    v.regex(
+      new RegExp(`^[\\w-]{0,${most}}$`),
+      `must be of at most ${most} letters, digits, "_" and "-"`,
+    ),
+  )
+export const newName = v.pipe(namePart(64), v.nonEmpty('must not be empty'))
+
+/** An exact name, or one in which `*` stands for anything. A regular expression would match nothing, without a word. */
+export const pattern = v.pipe(
+  text,
+  v.regex(
+    /^(?!\^).*(?<!\$)$/s,
+    'must be a name, in which "*" may stand for anything, not a regular expression',
+  ),
+)
