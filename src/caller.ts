@@ -25,5 +25,4 @@ export interface ClientPeer extends Peer {
 /** One call arriving from downstream, whatever carried it. */
 export interface Caller extends Incoming {
   readonly principal: Principal
-  readonly session: ClientPeer
 }

@@ -16,6 +16,9 @@ const FACES = {
   invalid_request: { rpc: -32600, http: 400 },
   invalid_params: { rpc: -32602, http: 400 },
   method_not_found: { rpc: -32601, http: 404 },
+  name_unknown: { rpc: -32602, http: 404 },
+  resource_unknown: { rpc: -32002, http: 404 },
+  unauthorized: { rpc: -32600, http: 401 },
   forbidden: { rpc: -32600, http: 403 },
   endpoint_unknown: { rpc: -32600, http: 404 },
   session_required: { rpc: -32600, http: 400 },
@@ -33,6 +36,9 @@ const FACES = {
   upstream_unreachable: { rpc: -32603, http: 502 },
   upstream_closed: { rpc: -32603, http: 502 },
   upstream_protocol: { rpc: -32603, http: 502 },
+  upstream_unauthorized: { rpc: -32603, http: 502 },
+  upstream_session_lost: { rpc: -32603, http: 502 },
+  upstream_timeout: { rpc: -32603, http: 504 },
 } as const
 
 export interface ErrorDetail {
@@ -70,6 +76,12 @@ export class RpcError extends Error {
   constructor(error: Json) {
     super('the peer answered with an error')
     this.error = error
+  }
+
+  /** Undefined if it is none. */
+  get code(): number | undefined {
+    const code = this.error.member('code')?.get<unknown>()
+    return typeof code === 'number' ? code : undefined
   }
 }
 

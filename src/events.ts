@@ -13,6 +13,7 @@ export type GatewayEvent =
   | { type: 'upstream_failed'; server: string; reason: string }
   | { type: 'upstream_closed'; server: string; reason: string }
   | { type: 'upstream_noise'; server: string; text: string; why: string }
+  | { type: 'upstream_note'; server: string; text: string }
   | { type: 'upstream_stderr'; server: string; text: string }
   | { type: 'request_refused'; status: number; reason: string }
   | { type: 'stopping'; drain: number }
@@ -35,6 +36,7 @@ const LEVEL_OF: Record<GatewayEvent['type'], LogLevel> = {
   upstream_failed: 'error',
   upstream_closed: 'info',
   upstream_noise: 'warn',
+  upstream_note: 'warn',
   upstream_stderr: 'debug',
   request_refused: 'info',
   stopping: 'info',

@@ -1,17 +1,21 @@
 /**
  * Every route and every middleware. The only file that knows paths.
  *
- * Host and Origin are checked before anything is routed, on the loopback too: a web page that a browser has open can
- * reach it.
+ * `[BASE][/NAME]/mcp` is a server or a group, and without NAME all servers merged. BASE is the path of `gateway.baseURL`;
+ * it may be missing, because the proxy in front may take it off.
  */
 import { Hono } from 'hono'
 import { ANONYMOUS } from './caller.ts'
 import type { Config } from './config/schema.ts'
+import { Door, isLoopback, isPreflight, preflight, shared } from './door.ts'
 import { Legacy } from './downstream/legacy.ts'
+import { Rest, restError } from './downstream/rest.ts'
+import { type Place, Sessions } from './downstream/sessions.ts'
+import { Sse } from './downstream/sse.ts'
 import { GatewayError, toError, toRpc } from './errors.ts'
 import type { Observer } from './events.ts'
 import type { Gateway } from './gateway.ts'
-import type { Endpoint } from './routing/endpoint.ts'
+import type { Endpoint, View } from './routing/endpoint.ts'
 import { errorText } from './rpc/message.ts'
 
 export interface Listener {
@@ -20,15 +24,31 @@ export interface Listener {
   close(options: { drain: number }): Promise<void>
 }
 
+/** What may be done where. */
+const ALLOWED: Record<string, string> = {
+  mcp: 'POST, GET, DELETE',
+  sse: 'POST, GET, DELETE',
+  messages: 'POST',
+  message: 'POST',
+  '/health': 'GET, HEAD',
+  '/tools': 'GET, HEAD',
+  '/tools/call': 'POST',
+}
+
 /** @throws {Error} with code `EADDRINUSE` and the like. */
 export function listen(gateway: Gateway, version: string, observe: Observer): Listener {
   const options = gateway.config.gateway
   const started = performance.now()
-  const legacy = new Legacy(options, observe)
+  const sessions = new Sessions(options)
+  const legacy = new Legacy(options, sessions, observe)
+  const sse = new Sse(options, sessions, observe)
+  const rest = new Rest({ ...options, version }, sessions, observe)
   const door = new Door(options)
-  const app = new Hono()
+  const base = basePath(options)
+  const routes = routesBelow(base)
   let stopping = false
 
+  const app = new Hono({ getPath: ({ url }) => routes.path.exec(url)?.[1] ?? '/' })
   app.get('/health', (c) => {
     const upstreams = gateway.status
     const failing = Object.values(upstreams).some(({ state }) => state !== 'ready')
@@ -37,26 +57,66 @@ export function listen(gateway: Gateway, version: string, observe: Observer): Li
       version,
       uptime: Math.round((performance.now() - started) / 1000),
       ready: Object.values(upstreams).some(({ state }) => state === 'ready'),
-      sessions: legacy.sessions,
+      sessions: sessions.count,
       upstreams,
     }
     return c.json(body, stopping ? 503 : 200)
   })
-  app.notFound((c) => {
-    const error = new GatewayError('endpoint_unknown', `nothing is at ${c.req.path}`, {
+  app.get('/tools', async (c) => {
+    if (!gateway.aggregate) return c.json({ tools: [] })
+    const server = c.req.query('server')
+    if (server !== undefined && !Object.hasOwn(gateway.config.mcpServers, server)) {
+      throw new GatewayError('endpoint_unknown', `there is no server "${server}"`)
+    }
+    return rest.list(placeAt(gateway, '', queryOf(c.req.url)), ANONYMOUS, server)
+  })
+  app.post('/tools/call', (c) => {
+    // A tool may take as long as it likes.
+    server.timeout(c.req.raw, 0)
+    return rest.call(c.req.raw, placeAt(gateway, '', queryOf(c.req.url)), ANONYMOUS)
+  })
+  app.on('ALL', ['/health', '/tools', '/tools/call'], ({ req: { method, path } }) => {
+    throw new GatewayError('method_not_allowed', `${method}: use ${ALLOWED[path]}`)
+  })
+  app.notFound(({ req: { path } }) => {
+    // What follows may be a token.
+    const [, first = ''] = path.split('/')
+    const shown = path === `/${first}` ? path : `/${first}/…`
+    const error = new GatewayError('endpoint_unknown', `nothing is at ${shown}`, {
       hint: 'servers are at /NAME/mcp; GET /health lists them',
     })
     return refusal(error, observe)
   })
-  app.onError((error) => refusal(error, observe))
+  app.onError((error, { req: { raw, path } }) => {
+    const face = path.startsWith('/tools') ? restError : rpcError
+    return refusal(raw.signal.aborted ? CLIENT_LEFT : error, observe, ALLOWED[path], face)
+  })
 
-  const answer = async (request: Request) => {
-    const name = endpointName(request.url)
-    if (name === undefined) return app.fetch(request)
+  /** Past Hono, which would cost a twelfth of the rate of small calls. */
+  const answer = async (request: Request): Promise<Response> => {
+    const route = routes.mcp.exec(request.url)
+    if (!route) return app.fetch(request)
+    const [, name = '', token, kind = '', query] = route
     try {
-      return await legacy.handle(request, endpointAt(gateway, name), ANONYMOUS)
+      if (token !== undefined) throw TOKEN_IN_PATH
+      const place = placeAt(gateway, name, query)
+      if (kind.startsWith('message')) {
+        if (request.method !== 'POST') {
+          throw new GatewayError('method_not_allowed', `${request.method}: use POST`)
+        }
+        const session = new URLSearchParams(query).get('sessionId')
+        return await sse.post(request, session, place, ANONYMOUS)
+      }
+      // Who has a session id speaks Streamable HTTP, and only looks for it here first.
+      const { method, headers } = request
+      if (kind === 'sse' && method === 'GET' && !headers.has('mcp-session-id')) {
+        const messages = `${base}${name && `/${name}`}/messages?sessionId=`
+        const narrowing = place.narrowing && `&${place.narrowing}`
+        return sse.open(request, place, ANONYMOUS, (id) => messages + id + narrowing)
+      }
+      return await legacy.handle(request, place, ANONYMOUS)
     } catch (error) {
-      return refusal(request.signal.aborted ? CLIENT_LEFT : error, observe)
+      return refusal(request.signal.aborted ? CLIENT_LEFT : error, observe, ALLOWED[kind])
     }
   }
 
@@ -84,46 +144,16 @@ export function listen(gateway: Gateway, version: string, observe: Observer): Li
     url: server.url,
     async close({ drain }) {
       stopping = true
-      legacy.drain()
+      sessions.drain()
       const deadline = performance.now() + drain
       // Still listening: a call in flight may wait for what its client answers to a question.
-      while (legacy.isWorking && performance.now() < deadline) await Bun.sleep(10)
-      legacy.close('the gateway is shutting down')
+      while (sessions.isWorking && performance.now() < deadline) await Bun.sleep(10)
+      sessions.close('the gateway is shutting down')
       // What was answered last may still be on its way to a slow reader.
       await Promise.race([server.stop(), Bun.sleep(Math.max(500, deadline - performance.now()))])
       await server.stop(true)
     },
   }
-}
-
-/** Nobody reads this answer; it tells the log that nothing broke. */
-const CLIENT_LEFT = new GatewayError(
-  'invalid_request',
-  'the client left in the middle of its request',
-)
-
-/**
- * `/mcp` is the aggregate, '' for short; `/NAME/mcp` is one server. Undefined for all other paths, which are Hono's: it
- * would cost a twelfth of the rate of small calls.
- */
-function endpointName(url: string): string | undefined {
-  const match = /^https?:\/\/[^/]+(?:\/([^/?#]+))?\/mcp\/?(?:[?#]|$)/.exec(url)
-  return match ? (match[1] ?? '') : undefined
-}
-
-/** @throws {GatewayError} `endpoint_unknown` */
-function endpointAt(gateway: Gateway, name: string): Endpoint {
-  const endpoint = name === '' ? gateway.aggregate : gateway.endpoint(name)
-  if (endpoint) return endpoint
-  const names = Object.keys(gateway.config.mcpServers)
-  const hint = `use one of ${names.map((known) => `/${known}/mcp`).join(', ')}`
-  if (name !== '')
-    throw new GatewayError('endpoint_unknown', `there is no server "${name}"`, { hint })
-  throw new GatewayError(
-    'endpoint_unknown',
-    'there are several servers, and /mcp cannot merge them yet',
-    { hint },
-  )
 }
 
 type Options = Config['gateway']
@@ -133,103 +163,99 @@ export function address(options: Options): string {
   return options.allowUnauthenticated || isLoopback(options.host) ? options.host : '127.0.0.1'
 }
 
-/** Checks under which name, and from whose page, a request comes. */
-class Door {
-  readonly #options: Options
-  /** A few spellings of Host make up all requests. */
-  readonly #knownHosts = new Set<string>()
+/** Nobody reads this answer; it tells the log that nothing broke. */
+const CLIENT_LEFT = new GatewayError(
+  'invalid_request',
+  'the client left in the middle of its request',
+)
 
-  constructor(options: Options) {
-    this.#options = options
+const TOKEN_IN_PATH = new GatewayError('unauthorized', 'tokens in paths are not judged yet', {
+  hint: 'use /NAME/mcp; if a proxy puts a path of its own before that, write it into gateway.baseURL',
+})
+
+/** Without slash at its end: '' or `/gw`. */
+function basePath({ baseURL }: Options): string {
+  return baseURL === undefined ? '' : new URL(baseURL).pathname.replace(/\/+$/, '')
+}
+
+/** The patterns of URLs. `mcp` finds name, token, kind and query; `path` what comes after the base path. */
+function routesBelow(base: string): { mcp: RegExp; path: RegExp } {
+  const start = `^https?://[^/]+(?:${RegExp.escape(base)}(?=[/?#]|$))?`
+  return {
+    mcp: new RegExp(
+      `${start}(?:/([^/?#]+)(?:/([^/?#]+))?)?/(mcp|sse|messages?)/?(?:\\?([^#]*))?(?:#|$)`,
+    ),
+    path: new RegExp(`${start}(/[^?#]*)?`),
   }
+}
 
-  refuses({ headers, url }: Request, origin: string | null): GatewayError | undefined {
-    const host = headers.get('host') ?? ''
-    // With a malformed Host, Bun leaves only the path in `url`, and routes would match something else.
-    if (!this.#knownHosts.has(host) && !(url.startsWith('http') && this.#allowsHost(host))) {
-      return new GatewayError('forbidden', `Host ${JSON.stringify(host)} is not served here`, {
-        hint: 'add it to gateway.allowedHosts',
+function queryOf(url: string): string | undefined {
+  return /\?([^#]*)/.exec(url)?.[1]
+}
+
+interface NarrowedPlace extends Place {
+  /** What of its endpoint is wanted, as a query in one spelling; empty for all. */
+  narrowing: string
+}
+
+/** @param name '' for all servers merged. */
+function placeAt(gateway: Gateway, name: string, query: string | undefined): NarrowedPlace {
+  const view = query ? viewOf(query) : {}
+  const narrowing = Object.entries(view)
+    .map(([parameter, values]) => `${parameter}=${values.map(encodeURIComponent).join(',')}`)
+    .join('&')
+  return {
+    key: narrowing === '' ? name : `${name}?${narrowing}`,
+    narrowing,
+    endpoint() {
+      const endpoint = endpointAt(gateway, name)
+      if (narrowing === '') return endpoint
+      if (!view.tools?.includes('')) return endpoint.narrowed(view)
+      throw new GatewayError('invalid_request', 'tools: a name is empty', {
+        hint: 'write names as tools/list shows them, or patterns with "*", with commas between them',
       })
-    }
-    if (origin !== null && !isAllowedOrigin(origin, this.#options)) {
-      return new GatewayError('forbidden', `Origin ${JSON.stringify(origin)} may not call`, {
-        hint: 'add it to gateway.allowedOrigins',
-      })
-    }
-    return undefined
-  }
-
-  #allowsHost(host: string): boolean {
-    if (!isAllowedHost(hostname(host), this.#options)) return false
-    if (this.#knownHosts.size < MAX_KNOWN_HOSTS) this.#knownHosts.add(host)
-    return true
-  }
-}
-
-const MAX_KNOWN_HOSTS = 100
-
-/** An address as Host proves that no name was rebound to us; names must be known ones. */
-function isAllowedHost(name: string | undefined, options: Options): boolean {
-  if (name === undefined) return false
-  return (
-    isLoopback(name) ||
-    isAddress(name) ||
-    name === options.host ||
-    options.allowedHosts.includes(name)
-  )
-}
-
-function isAllowedOrigin(origin: string, options: Options): boolean {
-  if (options.allowedOrigins.includes(origin)) return true
-  return URL.canParse(origin) && isLoopback(hostname(new URL(origin).host) ?? '')
-}
-
-/** The name in `name:port`, in lower case and without the brackets of IPv6. */
-function hostname(host: string): string | undefined {
-  return /^(?:\[([\da-f:.]+)\]|([\w.-]+))(?::\d{1,5})?$/i
-    .exec(host)
-    ?.slice(1)
-    .join('')
-    .toLowerCase()
-}
-
-function isLoopback(name: string): boolean {
-  return name === 'localhost' || name === '::1' || /^127(?:\.\d{1,3}){3}$/.test(name)
-}
-
-function isAddress(name: string): boolean {
-  return name.includes(':') || /^\d{1,3}(?:\.\d{1,3}){3}$/.test(name)
-}
-
-/** Lets the page at `origin`, which {@link Door} has let in, read the response. (CORS) */
-function shared(response: Response, origin: string): Response {
-  response.headers.set('access-control-allow-origin', origin)
-  response.headers.set('access-control-expose-headers', 'mcp-session-id')
-  response.headers.append('vary', 'origin')
-  return response
-}
-
-function isPreflight({ method, headers }: Request): boolean {
-  return method === 'OPTIONS' && headers.has('access-control-request-method')
-}
-
-function preflight(): Response {
-  return new Response(null, {
-    status: 204,
-    headers: {
-      'access-control-allow-methods': 'GET, POST, DELETE',
-      'access-control-allow-headers':
-        'accept, authorization, content-type, last-event-id, mcp-protocol-version, mcp-session-id',
-      'access-control-max-age': '86400',
     },
+  }
+}
+
+/** What of an endpoint a query asks for, in an order that does not depend on it. */
+function viewOf(query: string): View {
+  const parameters = new URLSearchParams(query)
+  const view: Record<string, string[]> = {}
+  for (const name of ['servers', 'tools']) {
+    if (!parameters.has(name)) continue
+    const values = parameters.getAll(name).join(',').split(',')
+    view[name] = [...new Set(values.map((value) => value.trim()))].sort()
+  }
+  return view
+}
+
+/** @throws {GatewayError} `endpoint_unknown` */
+function endpointAt(gateway: Gateway, name: string): Endpoint {
+  const endpoint = name === '' ? gateway.aggregate : gateway.endpoint(name)
+  if (endpoint) return endpoint
+  const { mcpServers, groups } = gateway.config
+  const known = [...Object.keys(mcpServers), ...Object.keys(groups)]
+  if (known.length === 0) throw new GatewayError('endpoint_unknown', 'there are no servers')
+  throw new GatewayError('endpoint_unknown', `there is no server "${name}"`, {
+    hint: `use one of ${known.map((one) => `/${one}/mcp`).join(', ')}`,
   })
 }
 
-function refusal(thrown: unknown, observe: Observer): Response {
+function rpcError(error: unknown): string {
+  return errorText('null', toRpc(error))
+}
+
+function refusal(
+  thrown: unknown,
+  observe: Observer,
+  allowed?: string,
+  text: (error: unknown) => string = rpcError,
+): Response {
   const known = thrown instanceof GatewayError ? thrown : undefined
   if (known) observe({ type: 'request_refused', status: known.status, reason: known.message })
   else observe({ type: 'fault', error: toError(thrown) })
   const headers = new Headers({ 'content-type': 'application/json' })
-  if (known?.code === 'method_not_allowed') headers.set('allow', 'POST, GET, DELETE')
-  return new Response(errorText('null', toRpc(thrown)), { status: known?.status ?? 500, headers })
+  if (known?.code === 'method_not_allowed' && allowed) headers.set('allow', allowed)
+  return new Response(text(thrown), { status: known?.status ?? 500, headers })
 }

@@ -1,5 +1,5 @@
 /**
- * Imports point one way: main → http → { admin, auth, downstream } → gateway → routing → era → upstream → rpc.
+ * Imports point one way: main → commands → http → { admin, auth, downstream } → gateway → routing → era → upstream → rpc.
  *
  * A step may be skipped, never reversed; neighbours do not know one another; everybody may use the leaves.
  */
@@ -11,7 +11,9 @@ const SRC = join(import.meta.dir, '../src')
 /** From the top down. What stands in one row does not import its neighbours. */
 const LAYERS = [
   ['main.ts'],
+  ['commands'],
   ['http.ts'],
+  ['door.ts'],
   ['admin', 'auth', 'downstream'],
   ['gateway.ts'],
   ['routing'],

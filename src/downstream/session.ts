@@ -1,77 +1,55 @@
 /**
- * One client's legacy session: its requests in flight, its streams, and the one principal it belongs to.
+ * One MCP client as a peer, whatever transport carries its messages.
  *
- * To the rest of the gateway it is a peer that can be asked and told. Which stream carries what is decided here: what
- * belongs to a request goes with that request's answer, everything else to the stream the client listens on.
+ * It introduces itself with `initialize`; before that only a ping is answered. All else goes to the endpoint it visits,
+ * and what servers ask and tell comes back through it. It belongs to one principal for life.
  */
 import type { Caller, ClientPeer, Principal } from '../caller.ts'
-import { GatewayError } from '../errors.ts'
+import { GatewayError, toRpc } from '../errors.ts'
 import type { Observer } from '../events.ts'
-import type { Endpoint } from '../routing/endpoint.ts'
+import type { Endpoint, Visit } from '../routing/endpoint.ts'
 import { Channel } from '../rpc/channel.ts'
 import { Json } from '../rpc/json.ts'
-import { canonicalId, type Id, type Message } from '../rpc/message.ts'
+import {
+  batchOf,
+  errorText,
+  type Id,
+  isId,
+  MalformedMessage,
+  type Message,
+} from '../rpc/message.ts'
 import type { AbortListener, Handler, Incoming, RequestOptions, Transport } from '../rpc/peer.ts'
-import { Exchange } from './exchange.ts'
-import { type Position, Replay, ResumableStream } from './stream.ts'
 
-/** How long an answer may be awaited in silence before an event stream is opened, so that comments can flow. */
-export const PATIENCE = 5_000
-/** How often an open stream says something. Well below the minute after which proxies give up. */
-export const KEEP_ALIVE = 15_000
+/** JSON-RPC batches exist in this revision alone. */
+const BATCHES = '2025-03-26'
 
-/** From this revision on a stream opens with an empty event; older clients would take it for a message. */
-const PRIMING_SINCE = '2025-11-25'
-const LISTENING = 0
+const NOTHING = Json.of({})
 
-const STREAM_HEADERS = {
-  'content-type': 'text/event-stream',
-  'cache-control': 'no-cache, no-transform',
-  'x-accel-buffering': 'no',
-}
-
-export interface SessionOptions {
-  /** After how many ms a stream that carries an answer is closed, to be resumed; 0 for never. */
-  streamLifetime: number
-  observe: Observer
-}
-
-/** How the answers to one POST are wanted. */
-export interface Form {
-  /** As an event stream even if nothing comes before the answer. */
-  streamed: boolean
-  /** The protocol version that the POST is in. */
-  version: string
-}
-
-export class Session implements ClientPeer, Transport {
-  readonly id: string
-  readonly principal: Principal
-  readonly endpoint: Endpoint
-  /** When it last heard from its client, on `performance.now`'s clock. */
-  lastHeard = performance.now()
-  readonly #options: SessionOptions
-  readonly #ended = new AbortController()
+export class Session implements ClientPeer {
+  readonly id = sessionId()
+  readonly #principal: Principal
+  readonly #endpoint: string
+  readonly #transport: Transport
+  readonly #observe: Observer
   readonly #channel: Channel
-  readonly #replay = new Replay()
-  readonly #streams = new Map<number, ResumableStream>()
-  readonly #exchanges = new Map<Id, Exchange>()
-  #lastStream = LISTENING
-  #introduction = Json.of({})
+  readonly #visit: Visit
+  readonly #ended = new AbortController()
+  readonly #inFlight = new Set<Id>()
+  #introduction: Json | undefined
   #protocolVersion = ''
-  /** The id of the initialize that failed: with its answer, the session is over. */
-  #refused: Id | undefined
 
-  constructor(id: string, principal: Principal, endpoint: Endpoint, options: SessionOptions) {
-    this.id = id
-    this.principal = principal
-    this.endpoint = endpoint
-    this.#options = options
-    this.#channel = new Channel(() => this, this.#handler())
+  /** @param transport is closed with the session; when it breaks, it is for it to end the session. */
+  constructor(principal: Principal, endpoint: Endpoint, transport: Transport, observe: Observer) {
+    this.#principal = principal
+    this.#endpoint = endpoint.name
+    this.#transport = transport
+    this.#observe = observe
+    this.#channel = new Channel(() => this.#counted(transport), this.#handler())
+    this.#visit = endpoint.visit(this)
   }
 
   get introduction(): Json {
-    return this.#introduction
+    return this.#introduction ?? NOTHING
   }
 
   get ended(): AbortSignal {
@@ -83,19 +61,17 @@ export class Session implements ClientPeer, Transport {
     return this.#protocolVersion
   }
 
-  /** Whether a request is in flight. */
-  get isWorking(): boolean {
-    return this.#exchanges.size > 0
+  get isInitialized(): boolean {
+    return this.#protocolVersion !== ''
   }
 
-  /**
-   * Whether the client is there: it holds a stream open, or has asked something a moment ago. A call in flight alone
-   * does not count, or sessions of clients that left during a call that hangs would stay for ever.
-   */
-  get isActive(): boolean {
-    for (const stream of this.#streams.values()) if (stream.isOpen) return true
-    for (const exchange of this.#exchanges.values()) if (!exchange.isStreamed) return true
-    return false
+  /** Whether a request of the client's is in flight. */
+  get isWorking(): boolean {
+    return this.#inFlight.size > 0
+  }
+
+  isWorkingOn(id: Id): boolean {
+    return this.#channel.isWorkingOn(id)
   }
 
   request(method: string, params?: Json, options?: RequestOptions): Promise<Json> {
@@ -106,168 +82,95 @@ export class Session implements ClientPeer, Transport {
     this.#channel.notify(method, params, relatedTo)
   }
 
-  /**
-   * Takes what one POST brought.
-   *
-   * @returns the answer once there is one, as JSON if nothing was said before it, else as an event stream; undefined if
-   *   there is nothing to answer.
-   * @throws {GatewayError} `invalid_request` for an id that is still in use.
-   */
-  post(message: Message, form: Form): Promise<Response> | undefined {
-    this.lastHeard = performance.now()
-    const exchange = message.kind === 'request' ? this.#expect([message.id], form) : undefined
+  /** Takes a message of the client's. */
+  accept(message: Message): void {
     this.#channel.accept(message)
-    return exchange?.response
   }
 
-  /** The same for a batch. Its answers come one by one, on an event stream. */
-  postBatch(messages: Message[], version: string): Promise<Response> | undefined {
-    this.lastHeard = performance.now()
-    const ids = messages.flatMap((message) => (message.kind === 'request' ? message.id : []))
-    const exchange = ids.length > 0 ? this.#expect(ids, { streamed: true, version }) : undefined
-    for (const message of messages) this.#channel.accept(message)
-    return exchange?.response
+  /** @throws {GatewayError} `invalid_request` unless the client speaks the one revision that has batches. */
+  checkBatch(): void {
+    if (this.#protocolVersion === BATCHES) return
+    throw new GatewayError('invalid_request', `batches exist only in protocol version ${BATCHES}`)
   }
 
-  #expect(ids: Id[], { streamed, version }: Form): Exchange {
-    const taken = ids.find((id) => this.#channel.isWorkingOn(id))
-    const isTwice = ids.length > 1 && new Set(ids.map(canonicalId)).size < ids.length
-    if (taken !== undefined || isTwice) {
-      throw new GatewayError('invalid_request', `the request id ${taken ?? ids} is still in use`)
+  /** Takes a text that should be a message, from a transport that cannot refuse it. */
+  receive(text: string): void {
+    try {
+      if (batchOf(text)) this.checkBatch()
+    } catch (error) {
+      this.#complain('null', error)
+      return
     }
-    const exchange = new Exchange(this, ids.length, version, this.lastHeard)
-    for (const id of ids) this.#exchanges.set(id, exchange)
-    if (streamed) exchange.stream()
-    return exchange
+    this.#channel.receive(text)
   }
 
-  /**
-   * The stream on which the client listens, or the one it wants to resume.
-   *
-   * @throws {GatewayError} `invalid_request` if what should be resumed is no longer known.
-   */
-  listen(from: Position | undefined): Response {
-    this.lastHeard = performance.now()
-    const number = from?.stream ?? LISTENING
-    const stream = number === LISTENING ? this.#listening() : this.#streams.get(number)
-    const isKnown = !stream || !from || from.sequence <= stream.sequence
-    if (stream && isKnown) return this.streamed(this.#open(stream, from?.sequence))
-
-    if (stream || !from || this.#replay.after(number, from.sequence).length === 0) {
-      throw new GatewayError('invalid_request', 'Last-Event-ID: there is nothing to resume there')
-    }
-    const ended = new ResumableStream(number, this.#replay, false)
-    const response = this.streamed(ended.open(from.sequence))
-    ended.close()
-    return response
+  /** A message could not be read whole: how it begins and ends, and why. */
+  refused(ends: string, why: string): void {
+    this.#channel.refused(ends, why)
   }
 
-  /** Idempotent. Cancels what is in flight, closes every stream; whoever serves this session learns it by `ended`. */
+  /** Idempotent. Cancels what is in flight; whoever serves this session learns it by `ended`. */
   end(reason: string): void {
     if (this.#ended.signal.aborted) return
     const error = new GatewayError('session_ended', `the session has ended: ${reason}`)
     this.#ended.abort(error)
     this.#channel.close(error)
-    if (this.#protocolVersion === '') return
-    this.#options.observe({ type: 'session_ended', endpoint: this.endpoint.name, reason })
-  }
-
-  /** Keeps open streams warm, and opens one for whoever has waited long enough. */
-  keepAlive(now: number): void {
-    for (const exchange of this.#exchanges.values()) {
-      if (now - exchange.since >= PATIENCE) exchange.stream()
+    if (this.isInitialized) {
+      this.#observe({ type: 'session_ended', endpoint: this.#endpoint, reason })
     }
-    for (const stream of this.#streams.values()) stream.keepAlive(now, KEEP_ALIVE)
   }
 
-  send(text: string, relatedTo?: Id): void {
-    const exchange = relatedTo === undefined ? undefined : this.#exchanges.get(relatedTo)
-    if (exchange) exchange.stream().send(text)
-    else this.#listening().send(text)
-  }
-
-  settle(id: Id, text: string | undefined): void {
-    const exchange = this.#exchanges.get(id)
-    this.#exchanges.delete(id)
-    exchange?.settle(text)
-    if (id === this.#refused) this.end('it was never initialized')
-  }
-
-  close(): void {
-    for (const exchange of this.#exchanges.values()) exchange.settle(undefined)
-    this.#exchanges.clear()
-    for (const stream of this.#streams.values()) stream.close()
-  }
-
-  /** The id goes along because the answer to initialize may have to start before it is known. */
-  streamed(body: ReadableStream<Uint8Array> | ''): Response {
-    return new Response(body, { headers: { ...STREAM_HEADERS, 'mcp-session-id': this.id } })
-  }
-
-  openStream(version: string): [ResumableStream, Response] {
-    const stream = this.#addStream(++this.#lastStream, version)
-    return [stream, this.streamed(this.#open(stream))]
-  }
-
-  endStream(stream: ResumableStream): void {
-    stream.close()
-    this.#streams.delete(stream.number)
-  }
-
-  #open(stream: ResumableStream, after?: number): ReadableStream<Uint8Array> {
-    const body = stream.open(after)
-    const { streamLifetime } = this.#options
-    if (streamLifetime > 0 && stream.number !== LISTENING && stream.isResumable) {
-      setTimeout(() => stream.close(), streamLifetime).unref()
+  #counted(transport: Transport): Transport {
+    return {
+      send: (text, relatedTo) => transport.send(text, relatedTo),
+      settle: (id, text) => {
+        this.#inFlight.delete(id)
+        transport.settle(id, text)
+      },
+      close: () => transport.close(),
     }
-    return body
-  }
-
-  #listening(): ResumableStream {
-    return this.#streams.get(LISTENING) ?? this.#addStream(LISTENING, this.#protocolVersion)
-  }
-
-  #addStream(number: number, version: string): ResumableStream {
-    const stream = new ResumableStream(number, this.#replay, version >= PRIMING_SINCE)
-    this.#streams.set(number, stream)
-    return stream
   }
 
   #handler(): Handler {
     return {
       onRequest: (method, params, from) => this.#work(method, params, from),
       onNotification: (method, params) => {
-        if (method !== 'notifications/initialized') this.endpoint.notify(method, params, this)
+        const isOurs = method === 'notifications/initialized' || !this.#introduction
+        if (!isOurs) this.#visit.notify(method, params)
       },
-      // Bodies are read before they come here, so nothing malformed does.
-      onMalformed: (_text, why) => why,
+      onMalformed: (text, why) => {
+        this.#complain(idOf(text), why)
+        return why
+      },
       onClose: () => {},
     }
   }
 
+  #complain(id: Id, error: unknown): void {
+    const { code, message } = error as MalformedMessage
+    const told = error instanceof MalformedMessage ? Json.of({ code, message }) : toRpc(error)
+    this.#transport.send(errorText(id, told))
+  }
+
   #work(method: string, params: Json | undefined, from: Incoming): Promise<Json> {
-    const caller = new SessionCaller(from, this)
+    this.#inFlight.add(from.id)
     switch (method) {
       case 'ping':
-        return Promise.resolve(Json.of({}))
+        return Promise.resolve(NOTHING)
       case 'initialize':
-        return this.#initialize(params, caller)
+        return this.#initialize(params)
       default:
-        return this.endpoint.request(method, params, caller)
+        if (this.#introduction) {
+          return this.#visit.request(method, params, new SessionCaller(from, this.#principal))
+        }
+        return Promise.reject(
+          new GatewayError('invalid_request', `${method} before initialize: send that first`),
+        )
     }
   }
 
-  async #initialize(params: Json | undefined, caller: Caller): Promise<Json> {
-    try {
-      return await this.#introduce(params, caller)
-    } catch (error) {
-      this.#refused = caller.id
-      throw error
-    }
-  }
-
-  async #introduce(params: Json | undefined, caller: Caller): Promise<Json> {
-    if (this.#protocolVersion !== '') {
+  async #initialize(params: Json | undefined): Promise<Json> {
+    if (this.#introduction) {
       throw new GatewayError('invalid_request', 'this session is initialized already')
     }
     if (!params?.member('protocolVersion') || !params.member('capabilities')?.isObject) {
@@ -277,30 +180,49 @@ export class Session implements ClientPeer, Transport {
       )
     }
     this.#introduction = params
-    const result = await this.endpoint.initialize(caller)
-    this.#ended.signal.throwIfAborted()
-    this.#protocolVersion = result.member('protocolVersion')!.get<string>()
-    const name = params.member('clientInfo')?.member('name')?.get<unknown>()
-    const client = typeof name === 'string' ? name : 'unnamed'
-    this.#options.observe({ type: 'session_opened', endpoint: this.endpoint.name, client })
-    return result
+    try {
+      const result = await this.#visit.initialize()
+      this.#ended.signal.throwIfAborted()
+      this.#protocolVersion = result.member('protocolVersion')!.get<string>()
+      const name = params.member('clientInfo')?.member('name')?.get<unknown>()
+      const client = typeof name === 'string' ? name : 'unnamed'
+      this.#observe({ type: 'session_opened', endpoint: this.#endpoint, client })
+      return result
+    } catch (error) {
+      // It may try again.
+      this.#introduction = undefined
+      throw error
+    }
+  }
+}
+
+/** 128 random bits, in visible ASCII. A session id is no credential, but nobody shall guess one. */
+export function sessionId(): string {
+  return crypto.getRandomValues(new Uint8Array(16)).toHex()
+}
+
+/** Under which id its author waits for an answer to a text that is no message: of his requests only. */
+function idOf(text: string): Id | 'null' {
+  try {
+    const sent = Json.parse(text)
+    const id = sent.member('method') && sent.member('id')
+    return id && isId(id.text) ? id.text : 'null'
+  } catch {
+    return 'null'
   }
 }
 
 class SessionCaller implements Caller {
-  readonly session: Session
+  readonly principal: Principal
   readonly #from: Incoming
 
-  constructor(from: Incoming, session: Session) {
+  constructor(from: Incoming, principal: Principal) {
     this.#from = from
-    this.session = session
+    this.principal = principal
   }
 
   get id(): Id {
     return this.#from.id
-  }
-  get principal(): Principal {
-    return this.session.principal
   }
   get aborted(): Error | undefined {
     return this.#from.aborted

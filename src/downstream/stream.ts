@@ -5,17 +5,15 @@
  * buffer, and whoever comes with a `Last-Event-ID` gets what came after. (2025-11-25, Streamable HTTP, Resumability)
  */
 import { COMMENT, eventText, primingText } from '../rpc/eventstream.ts'
+import { Outlet } from './outlet.ts'
 
 /** What a session keeps for replay, over all its streams. The oldest goes first. */
 export const MAX_REPLAY_EVENTS = 1_000
 export const MAX_REPLAY_SIZE = 4 * 1024 * 1024
-/** What a client may leave unread before its connection is closed. It may come back and resume. */
-const MAX_UNREAD = 16 * 1024 * 1024
-
 /** After how many ms a client should try to resume. */
 const RETRY = 1_000
-/** How many connections may listen to one stream. */
-const MAX_LISTENERS = 4
+/** How many connections may carry one stream. */
+const MAX_OUTLETS = 4
 
 /** The recent events of all streams of one session. */
 export class Replay {
@@ -59,7 +57,7 @@ export class ResumableStream {
   readonly isResumable: boolean
   readonly #replay: Replay
   // The newest carries what is said; the older ones are kept warm, and take over should it break.
-  #listeners: Listener[] = []
+  #outlets: Outlet[] = []
   #sequence = 0
   #delivered = 0
 
@@ -77,30 +75,21 @@ export class ResumableStream {
 
   /** Whether somebody is listening. */
   get isOpen(): boolean {
-    return this.#listeners.length > 0
+    return this.#outlets.length > 0
   }
 
   /** A body that carries this stream, from what came after `after`, or else from what nobody has heard yet. */
   open(after?: number): ReadableStream<Uint8Array> {
-    let mine: Listener
-    return new ReadableStream<Uint8Array>(
-      {
-        start: (controller) => {
-          mine = { controller, lastWrite: 0 }
-          if (this.#listeners.push(mine) > MAX_LISTENERS) close(this.#listeners.shift()!)
-          // Something must flow at once, or proxies and clients wait for the headers.
-          const from = after ?? this.#delivered
-          const prime = this.isResumable && after === undefined
-          this.#write(mine, prime ? primingText(this.#id(from), RETRY) : COMMENT)
-          for (const { sequence, data } of this.#replay.after(this.number, from)) {
-            this.#write(mine, eventText(data, this.#id(sequence)))
-          }
-          this.#delivered = this.#sequence
-        },
-        cancel: () => this.#drop(mine),
-      },
-      new ByteLengthQueuingStrategy({ highWaterMark: MAX_UNREAD }),
-    )
+    const outlet = new Outlet(() => this.#drop(outlet))
+    if (this.#outlets.push(outlet) > MAX_OUTLETS) this.#outlets.shift()!.close()
+    const from = after ?? this.#delivered
+    const prime = this.isResumable && after === undefined
+    outlet.write(prime ? primingText(this.#id(from), RETRY) : COMMENT)
+    for (const { sequence, data } of this.#replay.after(this.number, from)) {
+      outlet.write(eventText(data, this.#id(sequence)))
+    }
+    this.#delivered = this.#sequence
+    return outlet.body
   }
 
   send(data: string): void {
@@ -108,8 +97,8 @@ export class ResumableStream {
     this.#replay.keep(this.number, sequence, data, this.isOpen)
     const text = eventText(data, this.#id(sequence))
     // Who cannot take it is let go, and the one before takes over.
-    for (let last = this.#listeners.at(-1); last; last = this.#listeners.at(-1)) {
-      if (!this.#write(last, text)) continue
+    for (let last = this.#outlets.at(-1); last; last = this.#outlets.at(-1)) {
+      if (!last.write(text)) continue
       this.#delivered = sequence
       return
     }
@@ -117,55 +106,20 @@ export class ResumableStream {
 
   /** Closes what carries it. What was said meanwhile waits for whoever comes to resume. */
   close(): void {
-    for (const listener of this.#listeners) close(listener)
-    this.#listeners = []
+    for (const outlet of this.#outlets) outlet.close()
+    this.#outlets = []
   }
 
-  /** Writes a comment to whom nothing was written for `silence` ms. */
-  keepAlive(now: number, silence: number): void {
-    for (const listener of [...this.#listeners]) {
-      if (now - listener.lastWrite < silence) continue
-      this.#write(listener, COMMENT)
-      listener.lastWrite = now
-    }
+  /** Writes a comment wherever nothing was written for `silence` ms. */
+  keepAlive(now: number, silence?: number): void {
+    for (const outlet of [...this.#outlets]) outlet.keepAlive(now, silence)
   }
 
   #id(sequence: number): string {
     return `${this.number}-${sequence}`
   }
 
-  /** False if the listener had to be let go. */
-  #write(listener: Listener, text: string): boolean {
-    const { controller } = listener
-    try {
-      if ((controller.desiredSize ?? 0) > 0) {
-        controller.enqueue(Buffer.from(text))
-        listener.lastWrite = performance.now()
-        return true
-      }
-    } catch {
-      // The client has left, and nobody told us yet.
-    }
-    this.#drop(listener)
-    close(listener)
-    return false
-  }
-
-  #drop(listener: Listener): void {
-    this.#listeners = this.#listeners.filter((other) => other !== listener)
-  }
-}
-
-/** One connection that carries a stream. */
-interface Listener {
-  controller: ReadableStreamDefaultController<Uint8Array>
-  lastWrite: number
-}
-
-function close({ controller }: Listener): void {
-  try {
-    controller.close()
-  } catch {
-    // Closed from the other side.
+  #drop(outlet: Outlet): void {
+    this.#outlets = this.#outlets.filter((other) => other !== outlet)
   }
 }

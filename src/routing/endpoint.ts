@@ -1,28 +1,45 @@
 /** What a client sees at one URL: the only way in for every downstream dialect. */
 import type { Caller, ClientPeer } from '../caller.ts'
 import type { Json } from '../rpc/json.ts'
-import type { Upstream } from '../upstream/upstream.ts'
 
-/** One upstream under its own name. Every method goes to it, known or not yet invented. */
-export class Endpoint {
+/** One server, or several merged. */
+export interface Endpoint {
   readonly name: string
-  readonly #upstream: Upstream
+  /** Lets a client in. Nothing is opened yet; all is closed when the client leaves. */
+  visit(client: ClientPeer): Visit
+  /**
+   * The same endpoint with less on it, for one client.
+   *
+   * @throws {GatewayError} `invalid_request` if a server is named that is not here.
+   */
+  narrowed(view: View): Endpoint
+}
 
-  constructor(name: string, upstream: Upstream) {
-    this.name = name
-    this.#upstream = upstream
-  }
+/** What of an endpoint a client wants to see. */
+export interface View {
+  servers?: readonly string[] | undefined
+  /** Exposed names of tools, or patterns with `*`. */
+  tools?: readonly string[] | undefined
+}
 
-  /** The result of `initialize` for the caller's session. */
-  initialize(caller: Caller): Promise<Json> {
-    return this.#upstream.initialize(caller)
-  }
+/** One client at one endpoint. */
+export interface Visit {
+  /** The result of `initialize`. */
+  initialize(): Promise<Json>
+  /**
+   * @throws {GatewayError} the gateway's own refusals.
+   * @throws {RpcError} a server's.
+   */
+  request(method: string, params: Json | undefined, caller: Caller): Promise<Json>
+  notify(method: string, params: Json | undefined): void
+  /** All tools that can be called here, with the servers they belong to. */
+  tools(): Promise<ListedTool[]>
+}
 
-  request(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
-    return this.#upstream.request(method, params, caller)
-  }
-
-  notify(method: string, params: Json | undefined, session: ClientPeer): void {
-    this.#upstream.notify(method, params, session)
-  }
+export interface ListedTool {
+  server: string
+  /** The exposed name. */
+  name: string
+  /** As it is listed here. */
+  json: Json
 }

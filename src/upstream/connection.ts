@@ -4,13 +4,13 @@
  * The handshake is the client's own, so the server sees the capabilities of who will use it. What the server asks goes
  * to that client and nobody else, along with a call in flight if there is one: many clients listen nowhere else.
  */
-import type { Caller, ClientPeer } from '../caller.ts'
+import type { ClientPeer } from '../caller.ts'
 import { GatewayError } from '../errors.ts'
 import type { Outcome } from '../events.ts'
 import { Channel } from '../rpc/channel.ts'
 import { Json } from '../rpc/json.ts'
 import type { Id, MalformedMessage } from '../rpc/message.ts'
-import type { Connect, Handler, Incoming } from '../rpc/peer.ts'
+import type { Connect, Deadline, Handler, Incoming } from '../rpc/peer.ts'
 
 /** The revisions with sessions, the latest first. Newer ones have no `initialize`. */
 export const LEGACY_VERSIONS = [
@@ -77,9 +77,14 @@ export class Connection {
     return this.#introduction!
   }
 
-  /** Relays a call of the client's. Progress and cancellation go along. */
-  request(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
-    return this.#channel.request(method, params, { serves: caller })
+  /** Relays a call of the client's, if it serves one: then progress and cancellation go along. */
+  request(
+    method: string,
+    params: Json | undefined,
+    serves?: Incoming,
+    deadline?: Deadline,
+  ): Promise<Json> {
+    return this.#channel.request(method, params, { serves, deadline })
   }
 
   notify(method: string, params: Json | undefined): void {
@@ -120,8 +125,8 @@ export class Connection {
 
   #handler(): Handler {
     return {
-      onRequest: (method, params, from) => this.#ask(method, params, from),
-      onNotification: (method, params) => this.#tell(method, params),
+      onRequest: (method, params, from, during) => this.#ask(method, params, from, during),
+      onNotification: (method, params, during) => this.#tell(method, params, during),
       onOver: (method, outcome, ms) => this.#observer.onCall(method, outcome, ms),
       onMalformed: (text, why) => this.#complain(text, why),
       onClose: (reason) => {
@@ -131,18 +136,21 @@ export class Connection {
     }
   }
 
-  async #ask(method: string, params: Json | undefined, from: Incoming): Promise<Json> {
+  async #ask(
+    method: string,
+    params: Json | undefined,
+    from: Incoming,
+    during: Incoming | undefined,
+  ): Promise<Json> {
     if (method === 'ping') return Json.of({})
-    return this.#client.request(method, params, {
-      serves: from,
-      relatedTo: this.#channel.serving.at(-1)?.id,
-    })
+    const related = during ?? this.#channel.serving.at(-1)
+    return this.#client.request(method, params, { serves: from, relatedTo: related?.id })
   }
 
-  #tell(method: string, params: Json | undefined): void {
+  #tell(method: string, params: Json | undefined, during: Incoming | undefined): void {
     // What a server logs belongs to the work it does; what has changed is news for the whole session.
-    const related = method === 'notifications/message' ? this.#onlyCall() : undefined
-    this.#client.notify(method, params, related)
+    const isLog = method === 'notifications/message'
+    this.#client.notify(method, params, isLog ? (during?.id ?? this.#onlyCall()) : undefined)
   }
 
   #complain(text: string, why: MalformedMessage): Error {

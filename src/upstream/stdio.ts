@@ -71,7 +71,7 @@ class StdioChild implements Child {
   constructor(command: Command, receiver: Receiver, observer: ChildObserver) {
     this.#receiver = receiver
     this.#observer = observer
-    const env = command.inheritEnv ? { ...process.env } : inherited()
+    const env = command.inheritEnv ? ours() : inherited()
     Object.assign(env, command.env)
     this.#process = Bun.spawn([command.command, ...command.args], {
       ...(command.cwd === undefined ? {} : { cwd: command.cwd }),
@@ -259,6 +259,12 @@ const INHERITED =
         'XDG_CONFIG_HOME',
         'XDG_DATA_HOME',
       ]
+
+/** Without what was set for this process alone. */
+function ours(): Record<string, string | undefined> {
+  const { BUN_CONFIG_MAX_HTTP_REQUESTS, ...env } = process.env
+  return env
+}
 
 function inherited(): Record<string, string> {
   const env: Record<string, string> = {}

@@ -1,18 +1,17 @@
 /**
- * One configured server: its connections, its state, and what it answers.
+ * One configured server: its state, and the seats that clients have at it.
  *
- * It fails alone and says why. Closing it ends every process it ever started.
+ * It fails alone and says why. Closing it ends everything it ever opened.
  */
-import { existsSync } from 'node:fs'
-import type { Caller, ClientPeer } from '../caller.ts'
+import type { ClientPeer } from '../caller.ts'
 import type { ServerConfig } from '../config/schema.ts'
 import { GatewayError, RpcError, toError } from '../errors.ts'
 import type { Observer } from '../events.ts'
 import type { Json } from '../rpc/json.ts'
-import type { Connect, Receiver } from '../rpc/peer.ts'
+import type { Connect, Transport } from '../rpc/peer.ts'
 import { Connection } from './connection.ts'
-import { Pool } from './pool.ts'
-import { type Child, spawnChild } from './stdio.ts'
+import { Seat } from './seat.ts'
+import { type Source, sourceOf } from './source.ts'
 
 /** `ready` also before anybody needed it, as long as it looks as if it could start. */
 export type State = 'ready' | 'failing' | 'stopped'
@@ -21,28 +20,41 @@ export interface Status {
   state: State
   /** Why it is failing, or how its last connection ended. */
   reason?: string
+  /** Clients are shown what it listed before, if it ever did: it does not list now. */
+  missing?: true
+  /** What of it is shown otherwise than it says, or not at all. */
+  notices?: string[]
   connections: number
   processes: number
 }
 
 /** What a start may take: `npx` and `uvx` download on the first one. */
 const STARTUP_DEADLINE = 60_000
+/** How many kinds of clients are remembered with what the server answers them. */
+const MAX_REMEMBERED = 64
+const MAX_NOTICES = 50
 
 export class Upstream {
   readonly name: string
-  readonly #config: ServerConfig
+  readonly config: ServerConfig
+  /** How long a page of a list may take to come, in ms. */
+  readonly listTimeout: number
   readonly #observe: Observer
-  readonly #pool: Pool
-  readonly #children = new Map<Child, Receiver>()
+  readonly #source: Source
+  readonly #connections = new Set<Connection>()
+  readonly #introductions = new Map<string, Json>()
+  readonly #notices = new Set<string>()
+  readonly #missedBy = new Set<object>()
   #state: State = 'ready'
   #reason: string | undefined
 
-  constructor(name: string, config: ServerConfig, observe: Observer) {
+  constructor(name: string, config: ServerConfig, listTimeout: number, observe: Observer) {
     this.name = name
-    this.#config = config
+    this.config = config
+    this.listTimeout = listTimeout
     this.#observe = observe
-    this.#pool = new Pool((client) => this.#open(client))
-    const obstacle = obstacleTo(config)
+    this.#source = sourceOf(name, config, observe)
+    const { obstacle } = this.#source
     if (obstacle !== undefined) this.#fail(obstacle)
   }
 
@@ -50,130 +62,137 @@ export class Upstream {
     return {
       state: this.#state,
       ...(this.#reason === undefined ? {} : { reason: this.#reason }),
-      connections: this.#pool.connections.length,
-      processes: this.#children.size,
+      ...(this.#missedBy.size === 0 ? {} : { missing: true as const }),
+      ...(this.#notices.size === 0 ? {} : { notices: [...this.#notices] }),
+      connections: this.#connections.size,
+      processes: this.#source.processes,
     }
   }
 
-  /** Connects on behalf of the caller's session. The server's own answer to `initialize`. */
-  async initialize(caller: Caller): Promise<Json> {
-    return (await this.#pool.acquire(caller.session)).introduction
+  /** A place for a client, to be asked on its behalf. Nothing is opened yet; all is closed when the client leaves. */
+  seat(client: ClientPeer): Seat {
+    return new Seat(this, client)
   }
 
-  request(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
-    const connection = this.#pool.acquire(caller.session)
-    if (connection instanceof Connection) return connection.request(method, params, caller)
-    return connection.then((opened) => opened.request(method, params, caller))
+  /** What the server last answered to the `initialize` of a client like this one. */
+  remembered(client: ClientPeer): Json | undefined {
+    return this.#introductions.get(kindOf(client))
   }
 
-  /** Tells the server what the session has to say, if they are in touch. */
-  notify(method: string, params: Json | undefined, session: ClientPeer): void {
-    this.#pool.current(session)?.notify(method, params)
+  /** Says once, in the log and on /health, that something of the server is not shown as it is. */
+  notice(text: string): void {
+    if (this.#notices.has(text) || this.#notices.size >= MAX_NOTICES) return
+    this.#notices.add(text)
+    this.#observe({ type: 'upstream_note', server: this.name, text })
   }
 
-  /** Resolves when no process of it is left. */
+  /** Somebody who wanted its lists has to do without them. */
+  missedBy(who: object): void {
+    this.#missedBy.add(who)
+  }
+
+  /** Nobody of that name does any more. */
+  backFor(who: object): void {
+    this.#missedBy.delete(who)
+  }
+
+  /** Resolves when no process and no connection of it is left. */
   async close(): Promise<void> {
     this.#state = 'stopped'
-    const children = [...this.#children]
-    for (const [, receiver] of children) receiver.closed(this.#stopped())
-    await Promise.all(children.map(([child]) => child.gone))
+    await this.#source.close(this.#stopped())
   }
 
   /** For who cannot wait: ends every process of it at once. */
   kill(): void {
-    for (const child of this.#children.keys()) child.kill()
+    this.#source.kill()
   }
 
-  async #open(client: ClientPeer): Promise<Connection> {
+  /**
+   * A connection of this client's own, for its seat. It closes itself when the client leaves.
+   *
+   * @param onGone it takes no more calls; those in flight may still be answered.
+   * @throws {GatewayError} naming the server; whatever the client left with, if it does meanwhile.
+   * @throws {RpcError} if the server refuses.
+   */
+  async open(client: ClientPeer, onGone: (connection: Connection) => void): Promise<Connection> {
     if (this.#state === 'stopped') throw this.#stopped()
     const started = performance.now()
-    let child: Child | undefined
+    let connection: Connection | undefined
+    let transport: Transport | undefined
     const connect: Connect = (receiver) => {
-      child = this.#spawn({
-        receive: (text) => receiver.receive(text),
-        refused: (ends, why) => receiver.refused(ends, why),
-        closed: (reason) => receiver.closed(this.#closed(reason.message)),
-      })
-      this.#children.set(child, receiver)
-      return child
+      transport = this.#source.connect(receiver, () => connection && onGone(connection))
+      return transport
     }
     try {
-      const connection = await Connection.open(
+      connection = await Connection.open(
         this.name,
         connect,
         client,
         {
           onCall: (method, outcome, ms) =>
             this.#observe({ type: 'request', server: this.name, method, outcome, ms }),
-          onNoise: (text, why) =>
-            this.#observe({
-              type: 'upstream_noise',
-              server: this.name,
-              text: this.#redact(text).slice(0, 200),
-              why: this.#redact(why),
-            }),
+          onNoise: (text, why) => this.noise(text, why),
           onClose: (closed, reason) => {
-            this.#pool.forget(closed)
+            if (this.#state === 'ready' && isItsOwn(reason)) this.#reason = reason.message
+            this.#connections.delete(closed)
+            onGone(closed)
             this.#observe({ type: 'upstream_closed', server: this.name, reason: reason.message })
           },
         },
         STARTUP_DEADLINE,
       )
-      this.#state = 'ready'
-      this.#reason = undefined
-      const ms = Math.round(performance.now() - started)
-      this.#observe({ type: 'upstream_ready', server: this.name, ms })
-      return connection
     } catch (error) {
-      // A client that left says nothing about the server.
-      if (client.ended.aborted) throw error
-      if (error instanceof RpcError) {
-        this.#fail(this.#redact(`server "${this.name}" refused initialize: ${error.error.text}`))
-        throw error
-      }
-      const said = child && lastLine(child.stderr)
-      const reason = this.#redact(toError(error).message + (said ? ` (stderr: ${said})` : ''))
-      this.#fail(reason)
-      const code = error instanceof GatewayError ? error.code : 'upstream_unreachable'
-      throw new GatewayError(code, reason, {
-        server: this.name,
-        hint: `run the command of mcpServers.${this.name} by hand to see what it says`,
-        cause: error,
-      })
+      throw this.#cannotOpen(error, client, transport)
     }
+    this.#connections.add(connection)
+    this.#remember(client, connection.introduction)
+    this.#state = 'ready'
+    this.#reason = undefined
+    const ms = Math.round(performance.now() - started)
+    this.#observe({ type: 'upstream_ready', server: this.name, ms })
+    return connection
   }
 
-  #spawn(receiver: Receiver): Child {
-    let child: Child
-    try {
-      child = spawnChild(this.#config, receiver, {
-        onStderr: (text) =>
-          this.#observe({ type: 'upstream_stderr', server: this.name, text: this.#redact(text) }),
-      })
-    } catch (error) {
-      const why = obstacleTo(this.#config) ?? toError(error).message
-      throw new GatewayError(
-        'upstream_unreachable',
-        `server "${this.name}" cannot be started: ${why}`,
-        { server: this.name, cause: error },
-      )
+  /** Something came from the server that cannot be used. */
+  noise(text: string, why: string): void {
+    this.#observe({
+      type: 'upstream_noise',
+      server: this.name,
+      text: this.#source.redact(text).slice(0, 200),
+      why: this.#source.redact(why),
+    })
+  }
+
+  #cannotOpen(error: unknown, client: ClientPeer, transport: Transport | undefined): unknown {
+    // A client that left says nothing about the server.
+    if (client.ended.aborted || this.#state === 'stopped') return error
+    if (error instanceof RpcError) {
+      const refusal = `server "${this.name}" refused initialize: ${error.error.text}`
+      this.#fail(this.#source.redact(refusal))
+      return error
     }
-    child.gone.then(() => this.#children.delete(child))
-    this.#observe({ type: 'upstream_spawned', server: this.name, pid: child.pid })
-    return child
+    const words = transport && this.#source.lastWords(transport)
+    const reason = this.#source.redact(toError(error).message) + (words ? ` (${words})` : '')
+    this.#fail(reason)
+    const known = error instanceof GatewayError ? error : undefined
+    return new GatewayError(known?.code ?? 'upstream_unreachable', reason, {
+      server: this.name,
+      hint: known?.code === 'upstream_unauthorized' ? known.hint! : this.#source.hint,
+      cause: error,
+    })
+  }
+
+  #remember(client: ClientPeer, introduction: Json): void {
+    const kind = kindOf(client)
+    this.#introductions.delete(kind)
+    this.#introductions.set(kind, introduction)
+    if (this.#introductions.size <= MAX_REMEMBERED) return
+    const [oldest] = this.#introductions.keys()
+    this.#introductions.delete(oldest!)
   }
 
   #stopped(): GatewayError {
     return new GatewayError('shutting_down', `server "${this.name}" is being stopped`)
-  }
-
-  #closed(how: string): GatewayError {
-    const message = `server "${this.name}" is gone: ${how}`
-    if (this.#state === 'ready') this.#reason = message
-    return new GatewayError('upstream_closed', message, {
-      server: this.name,
-      hint: 'the next call starts it again',
-    })
   }
 
   #fail(reason: string): void {
@@ -182,27 +201,15 @@ export class Upstream {
     this.#reason = reason
     this.#observe({ type: 'upstream_failed', server: this.name, reason })
   }
-
-  /** What a child writes may repeat what it was given. */
-  #redact(text: string): string {
-    let clean = text
-    for (const value of Object.values(this.#config.env)) {
-      if (value.length >= 6) clean = clean.replaceAll(value, '[secret]')
-    }
-    return clean
-  }
 }
 
-/** Why the command cannot be started; undefined if nothing is in its way. */
-function obstacleTo({ command, cwd, env }: ServerConfig): string | undefined {
-  const tilde = (path: string) => (path.startsWith('~') ? '; "~" is not expanded here' : '')
-  if (cwd !== undefined && !existsSync(cwd)) return `its cwd does not exist: ${cwd}${tilde(cwd)}`
-  const PATH = env.PATH ?? process.env.PATH ?? ''
-  if (Bun.which(command, { PATH, ...(cwd === undefined ? {} : { cwd }) })) return undefined
-  const words = /\s/.test(command) ? '; arguments are written under "args"' : ''
-  return `command not found: ${command}${words}${tilde(command)}`
+/** Servers behave by what a client declares, and by the revision it speaks. */
+function kindOf({ introduction }: ClientPeer): string {
+  const said = (name: string) => introduction.member(name)?.text ?? ''
+  return `${said('protocolVersion')} ${said('capabilities')}`
 }
 
-function lastLine(text: string): string | undefined {
-  return text.trimEnd().split('\n').at(-1)?.trim().slice(0, 300) || undefined
+/** Whether a connection ended because of the server. */
+function isItsOwn(reason: Error): boolean {
+  return reason instanceof GatewayError && reason.server !== undefined
 }

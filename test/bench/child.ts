@@ -1,16 +1,24 @@
 /**
  * An MCP server over stdio that costs next to nothing: it reads and writes without an event loop,
- * answers all calls of one read with one write, and renders each result once. Its one tool answers
- * with the shape and size asked for.
+ * answers all calls of one read with one write, and renders each result once. One tool answers with
+ * the shape and size asked for, `burst` with as many progress notifications; others are only listed.
+ * Arguments: what the one tool is called (read), and how many tools are listed (1).
  */
 import { readSync, writeSync, writevSync } from 'node:fs'
+import { type Burst, burstResult, burstTool, progressText } from './burst.ts'
+import { toolsOf } from './catalog.ts'
 import { Lines } from './lines.ts'
 import { type Call, resultOf } from './result.ts'
 
 interface Message {
   id?: number | string
   method: string
-  params?: { protocolVersion?: string; arguments?: Call }
+  params?: {
+    protocolVersion?: string
+    name?: string
+    arguments?: Call | Burst
+    _meta?: { progressToken?: unknown }
+  }
 }
 
 interface Rendered {
@@ -20,6 +28,7 @@ interface Rendered {
 
 /** Above this a copy costs more than a write of its own. */
 const large = 65_536
+const [called = 'read', listed = '1'] = process.argv.slice(2)
 const rendered = new Map<string, Rendered>()
 const lines = new Lines()
 const input = Buffer.allocUnsafe(65_536)
@@ -39,7 +48,16 @@ function answer(line: Buffer): void {
     output += resultText(control(method, params)) + tail
     return
   }
-  const result = toolResult(params?.arguments ?? { shape: 'text', bytes: 200 })
+  if (params?.name === burstTool) {
+    burst(params.arguments as Burst, params._meta?.progressToken, tail)
+    return
+  }
+  if (params?.name !== called) {
+    const error = { code: -32602, message: `Unknown tool: ${params?.name}` }
+    output += `{"error":${JSON.stringify(error)},"jsonrpc":"2.0","id":${tail}`
+    return
+  }
+  const result = toolResult((params.arguments as Call) ?? { shape: 'text', bytes: 200 })
   if (result.text.length < large) {
     output += result.text + tail
     if (output.length > large) flush()
@@ -53,19 +71,20 @@ function control(method: string, params: Message['params']): unknown {
   if (method === 'initialize') {
     return {
       protocolVersion: params?.protocolVersion ?? '2025-11-25',
-      capabilities: { tools: {} },
+      capabilities: { tools: { listChanged: true } },
       serverInfo: { name: 'bench', version: '1.0.0' },
     }
   }
-  if (method === 'tools/list') {
-    const properties = {
-      path: { type: 'string' },
-      shape: { type: 'string' },
-      bytes: { type: 'integer' },
-    }
-    return { tools: [{ name: 'read', inputSchema: { type: 'object', properties } }] }
-  }
+  if (method === 'tools/list') return { tools: toolsOf(called, Number(listed)) }
   return {}
+}
+
+function burst(asked: Burst, token: unknown, tail: string): void {
+  for (let progress = 1; progress <= asked.events; progress++) {
+    output += `${progressText(token, progress, asked.events)}\n`
+    if (output.length > large) flush()
+  }
+  output += resultText(burstResult(asked)) + tail
 }
 
 function toolResult(call: Call): Rendered {

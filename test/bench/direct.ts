@@ -5,10 +5,13 @@
  */
 import { openPipe } from './pipe.ts'
 import { cpuOf } from './proc.ts'
-import { type Call, requestText } from './result.ts'
+import { idPlace } from './question.ts'
 
 export interface Order {
-  call: Call
+  /** The request, with `idPlace` where its id belongs. */
+  text: string
+  /** What its result takes. */
+  bytes: number
   inFlight: number
   seconds: number
 }
@@ -23,7 +26,6 @@ export interface Report {
   cpu: number
 }
 
-const idPlace = '"@"'
 let onAnswer: (line: Buffer) => void = () => {}
 let lastId = 0
 const pipe = openPipe((line) => onAnswer(line))
@@ -31,8 +33,8 @@ const pipe = openPipe((line) => onAnswer(line))
 process.on('message', async (order: Order) => process.send?.(await drive(order)))
 process.on('disconnect', () => process.exit())
 
-function drive({ call, inFlight, seconds }: Order): Promise<Report> {
-  const [before = '', after = ''] = requestText(idPlace, call).split(idPlace)
+function drive({ text, bytes, inFlight, seconds }: Order): Promise<Report> {
+  const [before = '', after = ''] = text.split(idPlace)
   const sent = new Float64Array(inFlight)
   const times = new Times()
   let asked = 0
@@ -52,7 +54,7 @@ function drive({ call, inFlight, seconds }: Order): Promise<Report> {
     const index = times.count
     // The fixture answers in order, and puts the id last.
     const tail = `"id":${firstId + index}}`
-    if (line.length < call.bytes || line.toString('latin1', line.length - tail.length) !== tail) {
+    if (line.length < bytes || line.toString('latin1', line.length - tail.length) !== tail) {
       throw new Error(`not the answer to ${firstId + index}: ${line.toString().slice(0, 200)}`)
     }
     times.add(now - sent[index % inFlight]!)

@@ -1,9 +1,9 @@
--- Calls with ids that never repeat. Arguments: the first id, 'check' or 'count', and the body with
--- a place for the id. 'check' looks at every answer, which slows wrk down; 'count' leaves it to wrk
--- to count statuses and bytes.
+-- Requests with ids that never repeat. Arguments: the first id, 'check' or 'count', the body with a
+-- place for the id, and how the result begins. 'check' looks at every answer, which slows wrk down;
+-- 'count' leaves it to wrk to count statuses and bytes.
 
 local place = '999999999'
-local before, after, id
+local before, after, id, begin
 local threads = {}
 wrong, sample = 0, ''
 
@@ -15,6 +15,7 @@ function init(args)
   id = tonumber(args[1])
   wrk.method = 'POST'
   wrk.body = args[3]
+  begin = args[4]
   local whole = wrk.format()
   local at = whole:find(place, 1, true)
   before, after = whole:sub(1, at - 1), whole:sub(at + #place)
@@ -27,7 +28,7 @@ function request()
 end
 
 function check(status, headers, body)
-  local result = body:find('"result":{"content":[', 1, true)
+  local result = body:find(begin, 1, true)
   local own = body:find('"id":%d%d%d%d%d%d%d%d%d[,}]')
   if status == 200 and result and own then return end
   wrong = wrong + 1

@@ -6,7 +6,7 @@
  */
 import { existsSync } from 'node:fs'
 import { cpuOf, rssOf } from './proc.ts'
-import { type Call, requestText } from './result.ts'
+import type { Question } from './question.ts'
 
 export interface Sample {
   /** Answers per second. */
@@ -23,7 +23,7 @@ export interface Sample {
 export interface Load {
   url: string
   headers: Record<string, string>
-  call: Call
+  question: Question
   /** Connections, each with one request under way. */
   inFlight: number
   seconds: number
@@ -38,15 +38,13 @@ export interface Load {
   signal: AbortSignal
 }
 
-/** Stands for the id in the body, see `load.lua`. */
-const idPlace = '999999999'
-
 export async function load(run: Load): Promise<Sample> {
   const headers = Object.entries(run.headers).flatMap((header) => ['-H', header.join(': ')])
   const command = ['wrk', '-t', '1', '-c', `${run.inFlight}`, '--timeout', '10s', ...headers]
   command.push('-d', `${Math.ceil(run.seconds) + 2}s`, '-s', `${import.meta.dir}/load.lua`, run.url)
-  const body = requestText(idPlace, run.call)
-  command.push('--', `${run.firstId}`, run.check ? 'check' : 'count', body)
+  const { text, result } = run.question
+  const begin = `"result":${JSON.stringify(result).slice(0, 10)}`
+  command.push('--', `${run.firstId}`, run.check ? 'check' : 'count', text, begin)
   const cpu = cpuOf(run.pid)
   const wrk = Bun.spawn(command, {
     stdin: 'ignore',

@@ -17,6 +17,12 @@ export function rssOf(pid: number): number {
   return Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1]) * 4096
 }
 
+/** How many files and sockets a process may open. Bun raises the limit to the highest by itself. */
+export function openFilesLimit(): number {
+  const limits = readFileSync('/proc/self/limits', 'utf8')
+  return Number(/^Max open files +\d+ +(\d+)/m.exec(limits)?.[1] ?? 1024)
+}
+
 /**
  * Waits until the machine has nothing to do: what the last run left behind must not be paid by the
  * next.

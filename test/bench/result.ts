@@ -6,6 +6,7 @@
  * characters, as source code has; `structured` is rows of small mixed values. Both are ASCII, the
  * cheapest case for whoever decodes them.
  */
+import { picker } from './picker.ts'
 
 export interface Call {
   shape: 'text' | 'structured'
@@ -32,15 +33,6 @@ export function resultOf({ shape, bytes }: Call): ToolResult {
   const result = shape === 'text' ? textResult(bytes) : structuredResult(bytes)
   if (sizeOf(result) !== bytes) throw new Error(`no ${shape} result can have ${bytes} bytes`)
   return result
-}
-
-/** The call as a client sends it; `id` is text, so that it can be a placeholder. */
-export function requestText(id: string, call: Call): string {
-  const params = {
-    name: 'read',
-    arguments: { path: '/home/dev/project/src/upstream/pool.ts', ...call },
-  }
-  return `{"jsonrpc":"2.0","id":${id},"method":"tools/call","params":${JSON.stringify(params)}}`
 }
 
 function textResult(bytes: number): ToolResult {
@@ -94,15 +86,6 @@ function row(id: number, pick: (below: number) => number): Row {
     open: pick(2) === 1,
     owner: null,
     tags: [words[pick(words.length)]!, words[pick(words.length)]!],
-  }
-}
-
-/** Random enough to defeat caches of equal strings, and the same in every process. */
-function picker(): (below: number) => number {
-  let state = 42
-  return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return Math.floor((state / 2 ** 32) * below)
   }
 }
 

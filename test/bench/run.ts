@@ -2,41 +2,58 @@
  * `bun run bench`: compares the gateway with what it could cost at least, in one run and on one
  * machine.
  *
- * Targets are measured in turn (A B C A B C …), because the machine's speed drifts and only
- * neighbours compare. Each size of result meets freshly started targets, so that memory says what
- * that size takes. The tables go to stdout, progress to stderr; any wrong answer ends the run with
- * exit code 1.
+ * The tables go to stdout, progress to stderr; any wrong answer, lost event or lost session ends
+ * the run with exit code 1.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { cpus, release, tmpdir } from 'node:os'
 import { parseArgs } from 'node:util'
-import { settled } from './proc.ts'
-import { type Measurement, type Outcome, reportOf, sizeText } from './report.ts'
+import { gatewayKind, measureStart } from './gateway.ts'
+import { measureIdle } from './idle.ts'
+import { measureProgress } from './progress.ts'
+import { calling, listing, type Question } from './question.ts'
+import { type Comparison, type Outcome, reportOf } from './report.ts'
 import type { Call } from './result.ts'
+import { measureRates, type Pace } from './rounds.ts'
 import type { Bench } from './server.ts'
-import { gatewayKind, measureStart, openTarget, type TargetName, targets } from './target.ts'
+import { type TargetName, targets } from './target.ts'
+
+const parts = {
+  calls: 'calls of one tool, by the size of its result; and the start of the gateway',
+  names: 'what naming rules cost a call',
+  lists: '`tools/list` of many servers merged',
+  progress: '10,000 progress notifications of one call',
+  idle: 'thousands of sessions that do nothing',
+}
+type Part = keyof typeof parts
+
+const callTargets = ['echo', 'direct', 'relay', 'gateway'] as const
 
 const usage = `bun run bench [options]
 
+  --measure LIST  of ${Object.keys(parts).join(',')} (all)
   --rounds N      measurements of each, medians are shown (5)
   --seconds S     length of one measurement (0.8)
-  --quick         one short round: --rounds 1 --seconds 0.3
-  --only LIST     of ${Object.keys(targets).join(',')} (all)
-  --results LIST  such as 200,10240/text,1048576/structured (all five)
+  --quick         one short round: --rounds 1 --seconds 0.3 --sessions 500 --idle 3
   --in-flight LIST  (1,16,64)
+  --only LIST     for calls, of ${callTargets.join(',')} (all)
+  --results LIST  for calls, such as 200,10240/text,1048576/structured (all five)
+  --sessions N    for idle (5000)
+  --idle S        for idle, how long nothing happens (30)
   --json FILE     every single measurement
 
-Targets:
-${Object.entries(targets)
-  .map(([name, what]) => `  ${name.padEnd(8)} ${what}`)
-  .join('\n')}`
+Measurements:
+${lines(parts)}
 
-interface Plan {
+Targets:
+${lines(targets)}`
+
+interface Plan extends Pace {
+  parts: Part[]
   names: TargetName[]
-  calls: Call[]
-  inFlight: number[]
-  rounds: number
-  seconds: number
+  calls: Question[]
+  sessions: number
+  idle: number
 }
 
 process.exit(
@@ -49,15 +66,18 @@ process.exit(
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
+      measure: { type: 'string', default: Object.keys(parts).join() },
       rounds: { type: 'string' },
       seconds: { type: 'string' },
       quick: { type: 'boolean', default: false },
-      only: { type: 'string', default: 'echo,direct,relay,gateway' },
+      only: { type: 'string', default: callTargets.join() },
       results: {
         type: 'string',
         default: '200/text,10240/text,10240/structured,1048576/text,1048576/structured',
       },
       'in-flight': { type: 'string', default: '1,16,64' },
+      sessions: { type: 'string' },
+      idle: { type: 'string' },
       json: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
@@ -70,37 +90,24 @@ async function main(): Promise<number> {
     console.error('wrk is missing, which makes the load: apt-get install wrk')
     return 1
   }
+  const { quick } = values
   const plan: Plan = {
-    names: values.only.split(',').map(targetNamed),
-    calls: values.results.split(',').map(callNamed),
+    parts: chosen('--measure', values.measure, Object.keys(parts) as Part[]),
+    names: chosen('--only', values.only, callTargets),
+    calls: values.results.split(',').map((text) => calling(callNamed(text))),
     inFlight: values['in-flight'].split(',').map((count) => within(count, 1, 1000)),
     // Above 50 rounds the ids of one session would run out of digits (see `target.ts`).
-    rounds: within(values.rounds ?? (values.quick ? '1' : '5'), 1, 50),
-    seconds: within(values.seconds ?? (values.quick ? '0.3' : '0.8'), 0.2, 30),
-  }
-  if (gatewayKind() === undefined && plan.names.includes('gateway')) {
-    console.error('gateway: skipped, there is neither dist/mcp-gateway nor src/main.ts')
-    plan.names = plan.names.filter((name) => name !== 'gateway')
+    rounds: within(values.rounds ?? (quick ? '1' : '5'), 1, 50),
+    seconds: within(values.seconds ?? (quick ? '0.3' : '0.8'), 0.2, 30),
+    sessions: within(values.sessions ?? (quick ? '500' : '5000'), 1, 20_000),
+    idle: within(values.idle ?? (quick ? '3' : '30'), 1, 3600),
   }
   const stop = new AbortController()
   const giveUp = () => stop.abort(new Error('given up'))
   process.once('SIGINT', giveUp).once('SIGTERM', giveUp)
   const directory = await mkdtemp(`${tmpdir()}/mcp-gateway-bench-`)
   try {
-    const bench = { directory, signal: stop.signal }
-    const start = plan.names.includes('gateway') ? await measureStart(9, bench) : undefined
-    const { measurements, restless } = await measure(plan, bench)
-    const outcome: Outcome = {
-      command: ['bun run bench', ...process.argv.slice(2)].join(' '),
-      date: new Date().toISOString().slice(0, 10),
-      machine: machine(),
-      gateway: gatewayKind() ?? 'none',
-      rounds: plan.rounds,
-      seconds: plan.seconds,
-      start,
-      restless,
-      measurements,
-    }
+    const outcome = await measure(plan, { directory, signal: stop.signal })
     if (values.json) await Bun.write(values.json, JSON.stringify(outcome, null, 2))
     console.log(reportOf(outcome))
     return 0
@@ -114,40 +121,34 @@ async function main(): Promise<number> {
   }
 }
 
-async function measure(plan: Plan, bench: Bench) {
-  const measurements: Measurement[] = []
-  let restless = 0
-  for (const call of plan.calls) {
-    await using open = new AsyncDisposableStack()
-    const ready = []
-    for (const name of plan.names) {
-      const target = open.use(await during(name, call, openTarget(name, bench)))
-      await during(name, call, target.warm(call))
-      ready.push(target)
-    }
-    for (const inFlight of plan.inFlight) {
-      for (let round = 1; round <= plan.rounds; round++) {
-        for (const target of ready) {
-          bench.signal.throwIfAborted()
-          if (!(await settled())) restless++
-          const { name } = target
-          const order = { call, inFlight, seconds: plan.seconds }
-          const sample = await during(name, call, target.measure(order))
-          measurements.push({ target: name, call, inFlight, round, ...sample })
-          const rate = `${Math.round(sample.rate)}/s`
-          console.error(`${sizeText(call)}, ${inFlight} in flight, round ${round}: ${name} ${rate}`)
-        }
-      }
-    }
+async function measure(plan: Plan, bench: Bench): Promise<Outcome> {
+  const wants = (part: Part) => plan.parts.includes(part)
+  const withStart = wants('calls') && plan.names.includes('gateway')
+  const start = withStart ? await measureStart(9, bench) : undefined
+  const comparisons: Comparison[] = []
+  const compare = async (title: string, names: TargetName[], questions: Question[]) => {
+    const measurements = await measureRates(names, questions, plan, bench)
+    comparisons.push({ title, subject: names.at(-1)!, measurements })
   }
-  return { measurements, restless }
-}
-
-async function during<T>(name: TargetName, call: Call, work: Promise<T>): Promise<T> {
-  try {
-    return await work
-  } catch (cause) {
-    throw new Error(`${name}, ${sizeText(call)}: ${(cause as Error).message}`, { cause })
+  if (wants('calls')) await compare('Calls of one tool', plan.names, plan.calls)
+  if (wants('names')) {
+    const call = calling({ shape: 'text', bytes: 200 })
+    await compare('Calls with and without naming rules', ['echo', 'gateway', 'ruled'], [call])
+  }
+  if (wants('lists')) await compare('`tools/list`', ['echo', 'merged'], [listing()])
+  const progress = wants('progress') ? await measureProgress(plan, bench) : []
+  const idle = wants('idle') ? await measureIdle(plan.sessions, plan.idle, bench) : []
+  return {
+    command: ['bun run bench', ...process.argv.slice(2)].join(' '),
+    date: new Date().toISOString().slice(0, 10),
+    machine: machine(),
+    gateway: gatewayKind(),
+    rounds: plan.rounds,
+    seconds: plan.seconds,
+    comparisons,
+    progress,
+    idle,
+    start,
   }
 }
 
@@ -161,9 +162,18 @@ function machine() {
   }
 }
 
-function targetNamed(name: string): TargetName {
-  if (Object.hasOwn(targets, name)) return name as TargetName
-  throw new Error(`--only: ${name} is none of ${Object.keys(targets).join(', ')}`)
+function lines(described: Record<string, string>): string {
+  return Object.entries(described)
+    .map(([name, what]) => `  ${name.padEnd(8)} ${what}`)
+    .join('\n')
+}
+
+/** In the order of `known`. */
+function chosen<Name extends string>(option: string, text: string, known: readonly Name[]): Name[] {
+  const names = text.split(',')
+  const stranger = names.find((name) => !known.includes(name as Name))
+  if (stranger === undefined) return known.filter((name) => names.includes(name))
+  throw new Error(`${option}: ${stranger} is none of ${known.join(', ')}`)
 }
 
 function callNamed(text: string): Call {

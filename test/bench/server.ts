@@ -28,6 +28,11 @@ export interface Server extends Running {
   ready: number
 }
 
+/** How to run one of the scripts here. */
+export function script(name: string): string[] {
+  return [process.execPath, `${import.meta.dir}/${name}.ts`]
+}
+
 export function run(command: string[], bench: Bench, ipc?: (message: unknown) => void): Running {
   const log = Bun.file(`${bench.directory}/${randomUUID()}.log`)
   const child = Bun.spawn(command, {
@@ -76,27 +81,41 @@ export async function serve(command: (port: number) => string[], bench: Bench): 
   }
 }
 
-/** Opens an MCP session, and returns the headers that belong on every request of it. */
-export async function openSession(url: string): Promise<Record<string, string>> {
-  const headers = {
+/** How a client introduces itself, and the headers of all that it says. */
+export const hello = {
+  headers: {
     'content-type': 'application/json',
     accept: 'application/json, text/event-stream',
     'mcp-protocol-version': '2025-11-25',
-  }
+  },
+  initialize: {
+    jsonrpc: '2.0',
+    id: 1,
+    method: 'initialize',
+    params: {
+      protocolVersion: '2025-11-25',
+      capabilities: {},
+      clientInfo: { name: 'bench', version: '1.0.0' },
+    },
+  },
+  initialized: { jsonrpc: '2.0', method: 'notifications/initialized' },
+}
+
+/** Opens an MCP session, and returns the headers that belong on every request of it. */
+export async function openSession(url: string): Promise<Record<string, string>> {
   const post = async (message: object, more: Record<string, string>) => {
-    const body = JSON.stringify({ jsonrpc: '2.0', ...message })
-    const response = await fetch(url, { method: 'POST', headers: { ...headers, ...more }, body })
+    const body = JSON.stringify(message)
+    const headers = { ...hello.headers, ...more }
+    const response = await fetch(url, { method: 'POST', headers, body })
     const text = await response.text()
     if (!response.ok) throw new Error(`${response.status} to ${body}: ${text.slice(0, 500)}`)
     return response
   }
-  const clientInfo = { name: 'bench', version: '1.0.0' }
-  const params = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo }
-  const initialized = await post({ id: 1, method: 'initialize', params }, {})
+  const initialized = await post(hello.initialize, {})
   // Targets without sessions are sent the header all the same, for equal requests.
   const session = { 'mcp-session-id': initialized.headers.get('mcp-session-id') ?? randomUUID() }
-  await post({ method: 'notifications/initialized' }, session)
-  return { ...headers, ...session }
+  await post(hello.initialized, session)
+  return { ...hello.headers, ...session }
 }
 
 async function death(child: Subprocess): Promise<never> {

@@ -54,6 +54,7 @@ function start(
         arrived.resolve()
       },
       refused: (beginning, why) => void refused.push({ beginning, why }),
+      failed() {},
       closed(reason) {
         child.close()
         closed.resolve(reason)
