@@ -102,7 +102,7 @@ export class Sse implements Transport {
     const headers = { 'Content-Type': 'application/json' }
     const response = await this.#wire.ask({ method: 'POST', url, headers, body: text, signal })
     if (!response.ok) return this.#dialogue.judge(response, true, id)
-    // Some answer here.
+    // Some servers answer here.
     if (mediaType(response) === 'application/json') this.#glean(await textOf(response), id)
     else discard(response)
     if (id !== undefined) await message.over

@@ -82,8 +82,8 @@ export class Wire {
 const REDIRECTS = new Set([301, 302, 307, 308])
 
 function redirected({ status, headers }: Response, from: URL, redirects: number): URL {
-  const location = headers.get('location') ?? ''
-  const to = URL.parse(location, from.href)
+  const location = headers.get('location')
+  const to = location === null ? null : URL.parse(location, from.href)
   if (!to) throw new RemoteError('refused', `it answered ${status} and no Location`, { status })
   if (to.origin !== from.origin) {
     const shown = `${to.origin}${to.pathname}`

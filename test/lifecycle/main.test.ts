@@ -52,7 +52,13 @@ describe('wrong usage ends with code 2 and says where to look', () => {
     [['-prot=1'], 'unknown option --prot; did you mean --port?'],
     [['-p', '1'], 'unknown option -p'],
     [['--no-check'], 'unknown option --no-check'],
-    [['serve'], 'unexpected argument "serve"'],
+    [['start'], 'unexpected argument "start"'],
+    [['brigde'], 'unknown command brigde; did you mean bridge?'],
+    [['bridge', 'a', 'b'], 'unexpected argument "b"'],
+    [['bridge', 'http://[', '--token', 'x'], '"http://[" is no URL'],
+    [['bridge', '--header', 'secret'], '--header: expected "NAME: VALUE"'],
+    [['bridge', '--tokn', 'x'], 'unknown option --tokn; did you mean --token?'],
+    [['stdio', '--endpont', 'x'], 'unknown option --endpont; did you mean --endpoint?'],
     [['./my.json'], 'unexpected argument "./my.json"; did you mean --config ./my.json?'],
     [['--config'], '--config: a value is missing'],
     [['--config='], '--config: a value is missing'],
@@ -120,7 +126,7 @@ would listen on 127.0.0.1, port 4298, for
     expect(await run(['--config', 'my.json', '--check'], { in: place })).toEqual({
       code: 1,
       stdout: '',
-      stderr: `mcp-gateway: my.json:2: mcpServers.one.command: is missing; write "command", the program to start
+      stderr: `mcp-gateway: my.json:2: mcpServers.one: expected "command", the program to start, or "url", where a remote server is
 mcp-gateway: my.json:3: mcpServers.two.comand: unknown key; did you mean "command"?
 `,
     })

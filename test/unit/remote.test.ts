@@ -791,13 +791,15 @@ describe('Streamable HTTP', () => {
       expect(other.seen).toEqual([])
     })
 
-    test('nowhere, where there is no place', async () => {
-      await using server = startRemote({
-        initialize: () => status(302, '', { Location: 'http://' }),
-      })
+    test.each([{ Location: 'http://' }, {}])('nowhere by %p', async (headers) => {
+      await using server = startRemote({ initialize: () => status(302, '', headers) })
       await using dialed = dial(remote(server.url))
       dialed.ask(1, 'initialize')
-      expect(await dialed.next()).toMatchObject({ failed: 1, code: 'refused' })
+      expect(await dialed.next()).toEqual({
+        failed: 1,
+        code: 'refused',
+        message: 'it answered 302 and no Location',
+      })
     })
   })
 
