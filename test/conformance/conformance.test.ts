@@ -2,7 +2,8 @@
  * The official suites judge the fixture server directly, then through the gateway: same verdicts, check by check.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { startGateway, stdio, type TestGateway } from '../support/gateway.ts'
+import { type Servers, startGateway, stdio, type TestGateway } from '../support/gateway.ts'
+import { type RemoteServer, startServer } from '../support/remote-servers.ts'
 import { type Check, runSuite, type Suite } from './suite.ts'
 
 const MINUTE = 60_000
@@ -15,23 +16,35 @@ const TRACES = new Set([
   'stream-closed',
 ])
 
-let server: Bun.Subprocess<'ignore', 'pipe', 'inherit'>
+const TRANSPORTS = ['stdio', 'Streamable HTTP', 'SSE'] as const
+
+const remotes: RemoteServer[] = []
+const gateways = new Map<string, TestGateway>()
 let direct: string
-let gateway: TestGateway
 
 beforeAll(async () => {
-  const { command, args } = stdio('everything')
-  server = Bun.spawn([command, ...args!, '--http'], { stdin: 'ignore', stdout: 'pipe' })
-  const { value } = await server.stdout.getReader().read()
-  direct = new TextDecoder().decode(value).trim().replace('listening ', '')
-  // In one scenario the fixture closes its stream and answers 300 ms later. Over stdio it has none: then the gateway
-  // closes one, and the one that resumes it lives long enough for the answer.
-  gateway = startGateway({ everything: stdio('everything') }, { streamLifetime: 200 })
+  const remote = async (flag: string) => {
+    const server = await startServer([flag])
+    remotes.push(server)
+    return server.url.href
+  }
+  direct = await remote('--http')
+  const servers: Record<(typeof TRANSPORTS)[number], Servers[string]> = {
+    stdio: stdio('everything'),
+    'Streamable HTTP': { url: direct },
+    SSE: { url: await remote('--sse') },
+  }
+  for (const transport of TRANSPORTS) {
+    // In one scenario the fixture closes its stream and answers 300 ms later. Over stdio it has none: then the gateway
+    // closes one, and the one that resumes it lives long enough for the answer.
+    const gateway = startGateway({ everything: servers[transport] }, { streamLifetime: 200 })
+    gateways.set(transport, gateway)
+  }
 })
 
 afterAll(async () => {
-  server.kill()
-  await Promise.all([server.exited, gateway.close()])
+  await Promise.all([...gateways.values()].map((gateway) => gateway.close()))
+  await Promise.all(remotes.map((server) => server[Symbol.asyncDispose]()))
 })
 
 const verdicts = (checks: Check[]) =>
@@ -58,10 +71,15 @@ describe.each<[Suite, number]>([
     MINUTE,
   )
 
-  test.each(['everything/mcp', 'mcp'])(
-    'gives the same verdicts through /%s',
-    async (path) => {
-      const through = await runSuite(suite, new URL(path, gateway.url).href)
+  test.each(
+    TRANSPORTS.flatMap((transport) => [
+      ['everything/mcp', transport],
+      ['mcp', transport],
+    ]),
+  )(
+    'gives the same verdicts through /%s, to a server over %s',
+    async (path, transport) => {
+      const through = await runSuite(suite, new URL(path!, gateways.get(transport!)!.url).href)
       expect(through.filter(({ status }) => status === 'FAILURE')).toEqual([])
       expect(verdicts(through)).toEqual(verdicts(checks))
     },
