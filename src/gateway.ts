@@ -6,6 +6,9 @@ import { Merged } from './routing/merged.ts'
 import { Single } from './routing/single.ts'
 import { type Status, Upstream } from './upstream/upstream.ts'
 
+/** What the aggregate is called in events. No server can have that name. */
+const ALL = '*'
+
 export class Gateway {
   readonly config: Config
   /** All servers as one; undefined if there is none. */
@@ -31,7 +34,7 @@ export class Gateway {
       )
     }
     const all = [...this.#upstreams.values()]
-    if (all.length > 0) this.aggregate = together('', all)
+    if (all.length > 0) this.aggregate = together(ALL, all)
   }
 
   static start(config: Config, observe: Observer): Gateway {

@@ -129,12 +129,16 @@ function summary(config: Config, source: string | undefined): string {
     const reason = status[name]?.reason
     return `  ${name}: ${whatRuns(server)}${reason ? `: ${reason}` : ''}`
   })
+  const groups = Object.entries(config.groups).map(
+    ([name, servers]) => `  ${name}: the group of ${servers.join(', ')}`,
+  )
   const { port } = config.gateway
   const where = `${address(config.gateway)}, ${port === 0 ? 'a free port' : `port ${port}`}`
   return lines([
     `${source ?? 'embedded defaults'}: good`,
     `would listen on ${where}, for`,
     ...(servers.length === 0 ? [NO_SERVERS] : servers),
+    ...groups,
     ...exposure(config),
   ])
 }
@@ -147,23 +151,37 @@ function whatRuns(server: ServerConfig): string {
 }
 
 function banner(config: Config, source: string | undefined, url: URL): string {
+  const { gateway, mcpServers, groups } = config
   // A wildcard address is where to listen, not where to go.
   const reachable = new URL(url)
   if (/^(0\.0\.0\.0|\[::\])$/.test(url.hostname)) reachable.hostname = 'localhost'
-  const servers = Object.keys(config.mcpServers).flatMap((name) => {
-    const at = new URL(`${name}/mcp`, reachable)
+  const base = gateway.baseURL?.replace(/\/?$/, '/') ?? reachable
+  const add = (name: string, at: URL) => [
+    `  ${at}`,
     // Claude's names have no dots.
-    return [`  ${at}`, `    claude mcp add --transport http ${name.replaceAll('.', '-')} ${at}`]
-  })
+    `    claude mcp add --transport http ${name.replaceAll('.', '-')} ${at}`,
+  ]
+  const servers = Object.keys(mcpServers)
+  const merged = servers.length > 1 ? add('gateway', new URL('mcp', base)) : []
+  const single = [...Object.keys(groups), ...servers].flatMap((name) =>
+    add(name, new URL(`${name}/mcp`, base)),
+  )
   return lines([
     `mcp-gateway ${version} on ${url} (${source ?? NOWHERE})`,
     ...exposure(config),
-    ...(servers.length === 0 ? [NO_SERVERS] : servers),
+    ...(servers.length === 0 ? [NO_SERVERS] : [...merged, ...single]),
   ])
 }
 
-/** Who may come, where that is not what one would think. */
-function exposure({ gateway }: Config): string[] {
+/** What is less safe than one would think. */
+function exposure({ gateway, mcpServers }: Config): string[] {
+  const unchecked = Object.entries(mcpServers)
+    .filter(([, server]) => server.kind === 'remote' && server.insecure)
+    .map(([name]) => `INSECURE: server "${name}" may show any certificate: its "insecure" is true.`)
+  return [...unchecked, ...openness(gateway)]
+}
+
+function openness(gateway: Config['gateway']): string[] {
   const { host, allowUnauthenticated } = gateway
   if (address({ ...gateway, allowUnauthenticated: false }) === host) return []
   if (allowUnauthenticated) {

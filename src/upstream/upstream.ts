@@ -133,8 +133,9 @@ export class Upstream {
             this.#observe({ type: 'request', server: this.name, method, outcome, ms }),
           onNoise: (text, why) => this.noise(text, why),
           onClose: (closed, reason) => {
+            // What never opened is told as a failure.
+            if (!this.#connections.delete(closed)) return
             if (this.#state === 'ready' && isItsOwn(reason)) this.#reason = reason.message
-            this.#connections.delete(closed)
             onGone(closed)
             this.#observe({ type: 'upstream_closed', server: this.name, reason: reason.message })
           },
@@ -196,7 +197,8 @@ export class Upstream {
   }
 
   #fail(reason: string): void {
-    if (this.#state === 'stopped') return
+    // It may be tried again for long, and is not told again for the same reason.
+    if (this.#state === 'stopped' || (this.#state === 'failing' && this.#reason === reason)) return
     this.#state = 'failing'
     this.#reason = reason
     this.#observe({ type: 'upstream_failed', server: this.name, reason })

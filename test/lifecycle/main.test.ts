@@ -202,12 +202,20 @@ mcp-gateway: (it was found because none was named; --config names another)
 describe('at start', () => {
   test('it prints for each endpoint its URL and the line that adds it to Claude', async () => {
     await using place = await folder({
-      'my.json': { gateway: { port: 0 }, mcpServers: { raw: stdio('raw'), 'b.c': CAT } },
+      'my.json': {
+        gateway: { port: 0 },
+        mcpServers: { raw: stdio('raw'), 'b.c': CAT },
+        groups: { dev: ['raw'] },
+      },
     })
     await using program = await start(['--config', 'my.json'], { in: place })
     const { url } = program
     expect(url.href).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/$/)
     expect(program.stdout.text).toBe(`mcp-gateway ${version} on ${url} (my.json)
+  ${url}mcp
+    claude mcp add --transport http gateway ${url}mcp
+  ${url}dev/mcp
+    claude mcp add --transport http dev ${url}dev/mcp
   ${url}raw/mcp
     claude mcp add --transport http raw ${url}raw/mcp
   ${url}b.c/mcp
@@ -215,6 +223,20 @@ describe('at start', () => {
 `)
     const session = await RawSession.open(new URL('raw/mcp', url))
     expect(session.introduction).toContain('"serverInfo":{"name":"raw"')
+  })
+
+  test('it says aloud which certificates are not checked', async () => {
+    const far = { url: 'https://example.test/mcp?key=secret', insecure: true }
+    await using place = await folder({
+      'config.json': { gateway: { port: 0 }, mcpServers: { far } },
+    })
+    const warning = 'INSECURE: server "far" may show any certificate: its "insecure" is true.\n'
+    const { stdout } = await run(['--check'], { in: place })
+    expect(stdout).toContain('  far: https://example.test/mcp\n')
+    expect(stdout).toContain(warning)
+    await using program = await start([], { in: place })
+    expect(program.stdout.text).toContain(warning)
+    expect(program.stdout.text).not.toContain('secret')
   })
 
   test('it says so when there is no server', async () => {

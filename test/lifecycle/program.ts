@@ -55,6 +55,50 @@ export async function start(argv: string[], options: Options): Promise<Program> 
   }
 }
 
+/** Starts the program to talk to it: a line written is a message, and so is a line read. */
+export function talk(argv: string[], options: Options): Talk {
+  return new Talk(spawn(argv, options, 'pipe'))
+}
+
+export class Talk implements AsyncDisposable {
+  readonly #child: Child<'pipe'>
+  readonly stdout: Output
+  readonly stderr: Output
+  #read = 0
+
+  constructor(child: Child<'pipe'>) {
+    this.#child = child
+    this.stdout = new Output(child.stdout)
+    this.stderr = new Output(child.stderr)
+  }
+
+  /** As it is, without an end of line. */
+  write(text: string): void {
+    this.#child.stdin.write(text)
+    this.#child.stdin.flush()
+  }
+
+  async line(): Promise<string> {
+    const from = this.#read
+    await this.stdout.until(new RegExp(`^[^]{${from}}[^\\n]*\\n`))
+    const end = this.stdout.text.indexOf('\n', from)
+    this.#read = end + 1
+    return this.stdout.text.slice(from, end)
+  }
+
+  /** Ends its input. The exit code. */
+  async end(): Promise<number> {
+    this.#child.stdin.end()
+    const [code] = await Promise.all([this.#child.exited, this.stdout.ended, this.stderr.ended])
+    return code
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill('SIGKILL')
+    await this.#child.exited
+  }
+}
+
 export class Program implements AsyncDisposable {
   readonly #child: Child
   readonly stdout: Output
@@ -123,14 +167,18 @@ export class Output {
   }
 }
 
-type Child = Bun.Subprocess<'ignore', 'pipe', 'pipe'>
+type Child<In extends 'ignore' | 'pipe' = 'ignore'> = Bun.Subprocess<In, 'pipe', 'pipe'>
 
-function spawn(argv: string[], { in: { path }, env, executable }: Options): Child {
+function spawn<In extends 'ignore' | 'pipe' = 'ignore'>(
+  argv: string[],
+  { in: { path }, env, executable }: Options,
+  stdin = 'ignore' as In,
+): Child<In> {
   const program = executable ? [executable] : [process.execPath, join(ROOT, 'src/main.ts')]
   return Bun.spawn([...program, ...argv], {
     cwd: path,
     env: { PATH: process.env.PATH, HOME: path, ...env },
-    stdin: 'ignore',
+    stdin,
     stdout: 'pipe',
     stderr: 'pipe',
   })
