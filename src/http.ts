@@ -10,7 +10,7 @@ import type { Config } from './config/schema.ts'
 import { Door, isLoopback, isPreflight, preflight, shared } from './door.ts'
 import { Legacy } from './downstream/legacy.ts'
 import { Rest, restError } from './downstream/rest.ts'
-import { type Place, Sessions } from './downstream/sessions.ts'
+import { type Entrance, Sessions } from './downstream/sessions.ts'
 import { Sse } from './downstream/sse.ts'
 import { GatewayError, toError, toRpc } from './errors.ts'
 import type { Observer } from './events.ts'
@@ -23,6 +23,9 @@ export interface Listener {
   /** Takes no new requests, waits up to `drain` ms for those in flight, then ends every session and stops listening. */
   close(options: { drain: number }): Promise<void>
 }
+
+/** In seconds. Beyond the longest silence of a stream (see KEEP_ALIVE), and the most that Bun takes. */
+const IDLE_TIMEOUT = 255
 
 /** What may be done where. */
 const ALLOWED: Record<string, string> = {
@@ -68,12 +71,17 @@ export function listen(gateway: Gateway, version: string, observe: Observer): Li
     if (server !== undefined && !Object.hasOwn(gateway.config.mcpServers, server)) {
       throw new GatewayError('endpoint_unknown', `there is no server "${server}"`)
     }
-    return rest.list(placeAt(gateway, '', queryOf(c.req.url)), ANONYMOUS, server)
+    return rest.list(entranceAt(gateway, '', queryOf(c.req.url)), ANONYMOUS, server)
   })
-  app.post('/tools/call', (c) => {
-    // A tool may take as long as it likes.
-    server.timeout(c.req.raw, 0)
-    return rest.call(c.req.raw, placeAt(gateway, '', queryOf(c.req.url)), ANONYMOUS)
+  app.post('/tools/call', async (c) => {
+    const request = c.req.raw
+    // A tool may take as long as it likes. The connection would keep that, also when it is idle.
+    server.timeout(request, 0)
+    try {
+      return await rest.call(request, entranceAt(gateway, '', queryOf(request.url)), ANONYMOUS)
+    } finally {
+      server.timeout(request, IDLE_TIMEOUT)
+    }
   })
   app.on('ALL', ['/health', '/tools', '/tools/call'], ({ req: { method, path } }) => {
     throw new GatewayError('method_not_allowed', `${method}: use ${ALLOWED[path]}`)
@@ -99,22 +107,22 @@ export function listen(gateway: Gateway, version: string, observe: Observer): Li
     const [, name = '', token, kind = '', query] = route
     try {
       if (token !== undefined) throw TOKEN_IN_PATH
-      const place = placeAt(gateway, name, query)
+      const entrance = entranceAt(gateway, name, query)
       if (kind.startsWith('message')) {
         if (request.method !== 'POST') {
           throw new GatewayError('method_not_allowed', `${request.method}: use POST`)
         }
         const session = new URLSearchParams(query).get('sessionId')
-        return await sse.post(request, session, place, ANONYMOUS)
+        return await sse.post(request, session, entrance, ANONYMOUS)
       }
       // Who has a session id speaks Streamable HTTP, and only looks for it here first.
       const { method, headers } = request
       if (kind === 'sse' && method === 'GET' && !headers.has('mcp-session-id')) {
         const messages = `${base}${name && `/${name}`}/messages?sessionId=`
-        const narrowing = place.narrowing && `&${place.narrowing}`
-        return sse.open(request, place, ANONYMOUS, (id) => messages + id + narrowing)
+        const narrowing = entrance.narrowing && `&${entrance.narrowing}`
+        return sse.open(request, entrance, ANONYMOUS, (id) => messages + id + narrowing)
       }
-      return await legacy.handle(request, place, ANONYMOUS)
+      return await legacy.handle(request, entrance, ANONYMOUS)
     } catch (error) {
       return refusal(request.signal.aborted ? CLIENT_LEFT : error, observe, ALLOWED[kind])
     }
@@ -123,8 +131,7 @@ export function listen(gateway: Gateway, version: string, observe: Observer): Li
   const server = Bun.serve({
     hostname: address(options),
     port: options.port,
-    // Beyond the longest silence of a stream (see KEEP_ALIVE), and the most that Bun takes.
-    idleTimeout: 255,
+    idleTimeout: IDLE_TIMEOUT,
     // Bodies are measured where they are read, so that the refusal says what to do.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     // Bun's development pages show source and message.
@@ -193,13 +200,13 @@ function queryOf(url: string): string | undefined {
   return /\?([^#]*)/.exec(url)?.[1]
 }
 
-interface NarrowedPlace extends Place {
+interface NarrowedEntrance extends Entrance {
   /** What of its endpoint is wanted, as a query in one spelling; empty for all. */
   narrowing: string
 }
 
 /** @param name '' for all servers merged. */
-function placeAt(gateway: Gateway, name: string, query: string | undefined): NarrowedPlace {
+function entranceAt(gateway: Gateway, name: string, query: string | undefined): NarrowedEntrance {
   const view = query ? viewOf(query) : {}
   const narrowing = Object.entries(view)
     .map(([parameter, values]) => `${parameter}=${values.map(encodeURIComponent).join(',')}`)

@@ -10,7 +10,7 @@ import type { Message } from '../rpc/message.ts'
 import { LEGACY_VERSIONS } from '../upstream/connection.ts'
 import { Delivery } from './delivery.ts'
 import { accepts, parseMessages, preferredForm, readJson } from './request.ts'
-import type { Place, Sessions } from './sessions.ts'
+import type { Entrance, Sessions } from './sessions.ts'
 import { parseEventId } from './stream.ts'
 
 export interface LegacyOptions {
@@ -32,7 +32,7 @@ export class Legacy {
   }
 
   /** @throws {GatewayError} for what it refuses, at once or as a rejection. */
-  handle(request: Request, place: Place, principal: Principal): Promise<Response> {
+  handle(request: Request, entrance: Entrance, principal: Principal): Promise<Response> {
     const version = request.headers.get('mcp-protocol-version')
     if (version !== null && !LEGACY_VERSIONS.includes(version)) {
       throw new GatewayError(
@@ -42,18 +42,18 @@ export class Legacy {
     }
     switch (request.method) {
       case 'POST':
-        return this.#post(request, place, principal)
+        return this.#post(request, entrance, principal)
       case 'GET':
-        return this.#get(request, place, principal)
+        return this.#get(request, entrance, principal)
       case 'DELETE':
-        this.#find(request, place, principal).session.end('deleted by the client')
+        this.#find(request, entrance, principal).session.end('deleted by the client')
         return Promise.resolve(new Response(null, { status: 200 }))
       default:
         throw new GatewayError('method_not_allowed', `${request.method}: use POST, GET or DELETE`)
     }
   }
 
-  async #post(request: Request, place: Place, principal: Principal): Promise<Response> {
+  async #post(request: Request, entrance: Entrance, principal: Principal): Promise<Response> {
     const { headers } = request
     const form = answerForm(headers.get('accept') ?? '')
     if (!form) {
@@ -67,9 +67,9 @@ export class Legacy {
 
     const streamed = form === 'stream'
     if (!Array.isArray(body) && body.kind === 'request' && body.method === 'initialize') {
-      return this.#initialize(request, body, streamed, place, principal)
+      return this.#initialize(request, body, streamed, entrance, principal)
     }
-    const delivery = this.#find(request, place, principal)
+    const delivery = this.#find(request, entrance, principal)
     const version = headers.get('mcp-protocol-version') ?? delivery.session.protocolVersion
     const answer = Array.isArray(body)
       ? delivery.postBatch(body, version)
@@ -81,10 +81,10 @@ export class Legacy {
     request: Request,
     message: Message,
     streamed: boolean,
-    place: Place,
+    entrance: Entrance,
     principal: Principal,
   ): Promise<Response> {
-    const delivery = this.#sessions.open(place, principal, (endpoint) => {
+    const delivery = this.#sessions.open(entrance, principal, (endpoint) => {
       const { streamLifetime } = this.#options
       return new Delivery(principal, endpoint, { streamLifetime, observe: this.#observe })
     })
@@ -98,21 +98,21 @@ export class Legacy {
     return response
   }
 
-  async #get(request: Request, place: Place, principal: Principal): Promise<Response> {
+  async #get(request: Request, entrance: Entrance, principal: Principal): Promise<Response> {
     if (!accepts(request.headers.get('accept') ?? '', 'text/event-stream')) {
       throw new GatewayError('not_acceptable', 'Accept: expected text/event-stream')
     }
-    const delivery = this.#find(request, place, principal)
+    const delivery = this.#find(request, entrance, principal)
     const last = request.headers.get('last-event-id')
     return delivery.listen(last === null ? undefined : parseEventId(last))
   }
 
-  #find(request: Request, place: Place, principal: Principal): Delivery {
+  #find(request: Request, entrance: Entrance, principal: Principal): Delivery {
     const id = request.headers.get('mcp-session-id')
     if (!id) {
       throw new GatewayError('session_required', 'Mcp-Session-Id is missing: send initialize first')
     }
-    const delivery = this.#sessions.find(Delivery, id, place, principal)
+    const delivery = this.#sessions.find(Delivery, id, entrance, principal)
     if (delivery) return delivery
     throw new GatewayError('session_unknown', 'there is no such session: send initialize again')
   }

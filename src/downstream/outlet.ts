@@ -24,22 +24,22 @@ export function streamed(
   return new Response(body, { headers: { ...HEADERS, ...headers } })
 }
 
-/** Something should be written at once: proxies and clients wait for the headers until then. */
+/** Its owner should write something at once: proxies and clients wait until then, even for the headers. */
 export class Outlet {
   readonly body: ReadableStream<Uint8Array>
-  readonly #onGone: () => void
+  readonly #onGone: (why: string) => void
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined
   #lastWrite = 0
 
   /** @param onGone the client has left, or was let go. Not told of `close`. */
-  constructor(onGone: () => void) {
+  constructor(onGone: (why: string) => void) {
     this.#onGone = onGone
     this.body = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
           this.#controller = controller
         },
-        cancel: () => this.#leave(),
+        cancel: () => this.#leave(LEFT),
       },
       new ByteLengthQueuingStrategy({ highWaterMark: MAX_UNREAD }),
     )
@@ -47,16 +47,20 @@ export class Outlet {
 
   /** False if nobody takes it any more. */
   write(text: string): boolean {
+    const controller = this.#controller
+    if (!controller) return false
+    let why = 'the client does not read'
     try {
-      if (this.#controller && (this.#controller.desiredSize ?? 0) > 0) {
-        this.#controller.enqueue(Buffer.from(text))
+      if ((controller.desiredSize ?? 0) > 0) {
+        controller.enqueue(Buffer.from(text))
         this.#lastWrite = performance.now()
         return true
       }
     } catch {
-      // The client has left, and nobody told us yet.
+      // Nobody told us yet.
+      why = LEFT
     }
-    this.#leave()
+    this.#leave(why)
     return false
   }
 
@@ -83,9 +87,11 @@ export class Outlet {
     }
   }
 
-  #leave(): void {
+  #leave(why: string): void {
     if (!this.#controller) return
     this.close()
-    this.#onGone()
+    this.#onGone(why)
   }
 }
+
+const LEFT = 'the client has left'

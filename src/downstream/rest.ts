@@ -1,7 +1,7 @@
 /**
  * Tools without MCP: list them with a GET, call one with a POST.
  *
- * To servers, all REST calls of one principal at one place are one client, which declares nothing and cannot be asked.
+ * To servers, all REST calls of one principal at one entrance are one client, which declares nothing and cannot be asked.
  * Errors are `{"error": "…"}`. A call that its client leaves is cancelled.
  */
 import type { Caller, ClientPeer, Principal } from '../caller.ts'
@@ -9,13 +9,13 @@ import { GatewayError, RpcError } from '../errors.ts'
 import type { Observer } from '../events.ts'
 import type { Endpoint, ListedTool, Visit } from '../routing/endpoint.ts'
 import { COMMENT } from '../rpc/eventstream.ts'
+import { IncomingRequest } from '../rpc/incoming.ts'
 import { DuplicateMemberError, Json } from '../rpc/json.ts'
 import type { Id } from '../rpc/message.ts'
-import type { AbortListener, Incoming } from '../rpc/peer.ts'
 import { Outlet, streamed } from './outlet.ts'
 import { preferredForm, readJson } from './request.ts'
 import { sessionId } from './session.ts'
-import type { Carrier, Place, Sessions } from './sessions.ts'
+import type { Carrier, Entrance, Sessions } from './sessions.ts'
 
 export interface RestOptions {
   /** Largest request body, in bytes. */
@@ -42,9 +42,9 @@ export class Rest {
    * @param server only the tools of this one.
    * @throws {GatewayError} for what it refuses.
    */
-  async list(place: Place, principal: Principal, server?: string): Promise<Response> {
+  async list(entrance: Entrance, principal: Principal, server?: string): Promise<Response> {
     this.#sessions.admit()
-    const tools = await this.#client(place, principal).tools()
+    const tools = await this.#client(entrance, principal).tools()
     const shown = server === undefined ? tools : tools.filter((tool) => tool.server === server)
     return json(`{"tools":[${shown.flatMap(withServer).join(',')}]}`)
   }
@@ -55,10 +55,10 @@ export class Rest {
    *
    * @throws {GatewayError} for what it refuses.
    */
-  async call(request: Request, place: Place, principal: Principal): Promise<Response> {
+  async call(request: Request, entrance: Entrance, principal: Principal): Promise<Response> {
     const { name, params } = parseCall(await readJson(request, this.#options.maxBodySize))
     this.#sessions.admit()
-    const client = this.#client(place, principal)
+    const client = this.#client(entrance, principal)
     const tools = await client.tools()
     if (!tools.some((tool) => tool.name === name)) {
       return json(JSON.stringify({ error: `Tool ${name} not found` }), 404)
@@ -73,11 +73,11 @@ export class Rest {
     }
   }
 
-  #client(place: Place, principal: Principal): RestClient {
-    const key = `${principal.id} ${place.key}`
+  #client(entrance: Entrance, principal: Principal): RestClient {
+    const key = `${principal.id} ${entrance.key}`
     const known = this.#clients.get(key)
     if (known) return known
-    const client = this.#sessions.open(place, principal, (endpoint) => {
+    const client = this.#sessions.open(entrance, principal, (endpoint) => {
       return new RestClient(principal, endpoint, this.#options.version, this.#observe)
     })
     this.#clients.set(key, client)
@@ -162,7 +162,7 @@ function membersOf(text: string): { name: Json | undefined; args: Json | undefin
   }
 }
 
-/** All calls of one principal at one place, as one client. */
+/** All calls of one principal at one entrance, as one client. */
 class RestClient implements ClientPeer, Carrier {
   readonly id = sessionId()
   readonly introduction: Json
@@ -275,40 +275,18 @@ class RestClient implements ClientPeer, Carrier {
   }
 }
 
-class Call implements Caller {
-  readonly id: Id
+class Call extends IncomingRequest implements Caller {
   readonly principal: Principal
   /** Where there is one, progress and log messages go there. */
   readonly outlet: Outlet | undefined
-  readonly progress: Incoming['progress']
-  readonly #listeners = new Set<AbortListener>()
-  #aborted: Error | undefined
 
   constructor(id: Id, principal: Principal, outlet: Outlet | undefined) {
-    this.id = id
+    // The token is the server's side of the conversation.
+    const tell = (progress: Json) =>
+      outlet?.tell('progress', progress.without('progressToken').text)
+    super(id, outlet && tell)
     this.principal = principal
     this.outlet = outlet
-    // The token is the server's side of the conversation.
-    this.progress =
-      outlet && ((progress) => outlet.tell('progress', progress.without('progressToken').text))
-  }
-
-  get aborted(): Error | undefined {
-    return this.#aborted
-  }
-
-  onAbort(listener: AbortListener): void {
-    this.#listeners.add(listener)
-  }
-
-  offAbort(listener: AbortListener): void {
-    this.#listeners.delete(listener)
-  }
-
-  abort(reason: Error): void {
-    this.#aborted ??= reason
-    for (const listener of this.#listeners) listener.abort(reason)
-    this.#listeners.clear()
   }
 
   leave(): void {

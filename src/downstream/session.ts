@@ -34,7 +34,6 @@ export class Session implements ClientPeer {
   readonly #channel: Channel
   readonly #visit: Visit
   readonly #ended = new AbortController()
-  readonly #inFlight = new Set<Id>()
   #introduction: Json | undefined
   #protocolVersion = ''
 
@@ -44,7 +43,7 @@ export class Session implements ClientPeer {
     this.#endpoint = endpoint.name
     this.#transport = transport
     this.#observe = observe
-    this.#channel = new Channel(() => this.#counted(transport), this.#handler())
+    this.#channel = new Channel(() => transport, this.#handler())
     this.#visit = endpoint.visit(this)
   }
 
@@ -67,7 +66,7 @@ export class Session implements ClientPeer {
 
   /** Whether a request of the client's is in flight. */
   get isWorking(): boolean {
-    return this.#inFlight.size > 0
+    return this.#channel.working > 0
   }
 
   isWorkingOn(id: Id): boolean {
@@ -120,23 +119,12 @@ export class Session implements ClientPeer {
     }
   }
 
-  #counted(transport: Transport): Transport {
-    return {
-      send: (text, relatedTo) => transport.send(text, relatedTo),
-      settle: (id, text) => {
-        this.#inFlight.delete(id)
-        transport.settle(id, text)
-      },
-      close: () => transport.close(),
-    }
-  }
-
   #handler(): Handler {
     return {
       onRequest: (method, params, from) => this.#work(method, params, from),
       onNotification: (method, params) => {
-        const isOurs = method === 'notifications/initialized' || !this.#introduction
-        if (!isOurs) this.#visit.notify(method, params)
+        const isForUs = method === 'notifications/initialized'
+        if (this.#introduction && !isForUs) this.#visit.notify(method, params)
       },
       onMalformed: (text, why) => {
         this.#complain(idOf(text), why)
@@ -153,7 +141,6 @@ export class Session implements ClientPeer {
   }
 
   #work(method: string, params: Json | undefined, from: Incoming): Promise<Json> {
-    this.#inFlight.add(from.id)
     switch (method) {
       case 'ping':
         return Promise.resolve(NOTHING)

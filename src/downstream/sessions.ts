@@ -1,7 +1,7 @@
 /**
  * All sessions over HTTP, whatever carries them: how many there may be, whose they are, and when they end.
  *
- * A session answers only the principal that opened it, at the place it was opened at; to everyone else it does not
+ * A session answers only the principal that opened it, at the entrance it was opened at; to everyone else it does not
  * exist. Who is silent for long makes room when it is needed, and ends in the end.
  */
 import type { Principal } from '../caller.ts'
@@ -11,8 +11,8 @@ import type { Message } from '../rpc/message.ts'
 import type { Session } from './session.ts'
 
 /** Where a client knocks. */
-export interface Place {
-  /** The same for all that is the same place. */
+export interface Entrance {
+  /** The same for all that is the same entrance. */
   readonly key: string
   /**
    * What is to be seen there. Asked only when a session is opened.
@@ -65,14 +65,14 @@ export class Sessions {
   /**
    * Keeps what `make` opens until it ends.
    *
-   * @throws {GatewayError} `too_many_sessions` if all are in use; what the place throws.
+   * @throws {GatewayError} `too_many_sessions` if all are in use; what the entrance throws.
    */
-  open<C extends Carrier>(place: Place, principal: Principal, make: (at: Endpoint) => C): C {
-    const endpoint = place.endpoint()
+  open<C extends Carrier>(entrance: Entrance, principal: Principal, make: (at: Endpoint) => C): C {
+    const endpoint = entrance.endpoint()
     if (this.#opened.size >= this.#options.maxSessions) this.#makeRoom()
     const carrier = make(endpoint)
     const { id, ended } = carrier.session
-    this.#opened.set(id, { carrier, place: place.key, principal: principal.id })
+    this.#opened.set(id, { carrier, entrance: entrance.key, principal: principal.id })
     ended.addEventListener('abort', () => this.#opened.delete(id))
     return carrier
   }
@@ -81,11 +81,11 @@ export class Sessions {
   find<C extends Carrier>(
     kind: abstract new (...args: never[]) => C,
     id: string,
-    place: Place,
+    entrance: Entrance,
     principal: Principal,
   ): C | undefined {
     const opened = this.#opened.get(id)
-    if (opened?.place !== place.key || opened.principal !== principal.id) return undefined
+    if (opened?.entrance !== entrance.key || opened.principal !== principal.id) return undefined
     return opened.carrier instanceof kind ? opened.carrier : undefined
   }
 
@@ -140,7 +140,7 @@ export class Sessions {
 
 interface Opened {
   carrier: Carrier
-  /** The key of the place it was opened at. */
-  place: string
+  /** The key of the entrance it was opened at. */
+  entrance: string
   principal: string
 }

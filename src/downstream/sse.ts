@@ -13,7 +13,7 @@ import type { Transport } from '../rpc/peer.ts'
 import { Outlet, streamed } from './outlet.ts'
 import { accepts, parseMessages, readJson } from './request.ts'
 import { Session } from './session.ts'
-import type { Carrier, Place, Sessions } from './sessions.ts'
+import type { Carrier, Entrance, Sessions } from './sessions.ts'
 
 export interface SseOptions {
   /** Largest request body, in bytes. */
@@ -39,7 +39,7 @@ export class Sse {
    */
   open(
     request: Request,
-    place: Place,
+    entrance: Entrance,
     principal: Principal,
     messagesAt: (session: string) => string,
   ): Response {
@@ -48,7 +48,7 @@ export class Sse {
     }
     this.#sessions.admit()
     const stream = this.#sessions.open(
-      place,
+      entrance,
       principal,
       (endpoint) => new SseStream(principal, endpoint, this.#observe),
     )
@@ -63,13 +63,13 @@ export class Sse {
   async post(
     request: Request,
     id: string | null,
-    place: Place,
+    entrance: Entrance,
     principal: Principal,
   ): Promise<Response> {
     if (!id) throw new GatewayError('session_required', 'Missing sessionId parameter')
     const body = parseMessages(await readJson(request, this.#options.maxBodySize))
     this.#sessions.admit(body)
-    const stream = this.#sessions.find(SseStream, id, place, principal)
+    const stream = this.#sessions.find(SseStream, id, entrance, principal)
     if (!stream) {
       throw new GatewayError('session_unknown', 'Session not found', {
         hint: 'a session ends with its event stream: open another one',
@@ -87,7 +87,7 @@ class SseStream implements Transport, Carrier {
   readonly session: Session
   readonly isActive = true
   lastHeard = 0
-  readonly #outlet = new Outlet(() => this.session.end('the client has left'))
+  readonly #outlet = new Outlet((why) => this.session.end(why))
 
   constructor(principal: Principal, endpoint: Endpoint, observe: Observer) {
     this.session = new Session(principal, endpoint, this, observe)

@@ -8,7 +8,7 @@ import type { Observer } from '../events.ts'
 import type { Endpoint } from '../routing/endpoint.ts'
 import type { Id } from '../rpc/message.ts'
 import type { Transport } from '../rpc/peer.ts'
-import { Lines } from '../upstream/lines.ts'
+import { Lines, oneLine } from '../upstream/lines.ts'
 import { MAX_LINE } from '../upstream/stdio.ts'
 import { MAX_UNREAD } from './outlet.ts'
 import { Session } from './session.ts'
@@ -92,8 +92,7 @@ class Output implements Transport {
     if (this.#unread > MAX_UNREAD) this.session.end('its client does not read')
     if (this.#isClosed) return
     this.#unread += text.length
-    // In JSON, ends of lines are nothing but white space; here each would begin another message.
-    this.#queue.push(text.replace(/[\r\n]/g, ' '))
+    this.#queue.push(oneLine(text))
     this.#writing ??= this.#drain()
   }
 

@@ -6,6 +6,7 @@
  */
 import { GatewayError, RpcError, toRpc } from '../errors.ts'
 import type { Outcome } from '../events.ts'
+import { IncomingRequest } from './incoming.ts'
 import { Json } from './json.ts'
 import {
   type Answer,
@@ -77,6 +78,11 @@ export class Channel implements Peer, Receiver {
   /** The requests of other peers that ours in flight serve, the oldest first. */
   get serving(): Incoming[] {
     return [...this.#pending.values()].flatMap(({ serves }) => serves ?? [])
+  }
+
+  /** How many requests of the peer's are being worked on. */
+  get working(): number {
+    return this.#incoming.size
   }
 
   /** Whether a request of the peer's with this id is being worked on. */
@@ -285,39 +291,6 @@ class Pending implements AbortListener {
 
   abort(reason: Error): void {
     this.#cancel(this, reason)
-  }
-}
-
-class IncomingRequest implements Incoming, AbortListener {
-  readonly id: Id
-  readonly progress: Incoming['progress']
-  #listeners: AbortListener[] = []
-  #aborted: Error | undefined
-
-  constructor(id: Id, progress: Incoming['progress']) {
-    this.id = id
-    this.progress = progress
-  }
-
-  get aborted(): Error | undefined {
-    return this.#aborted
-  }
-
-  onAbort(listener: AbortListener): void {
-    this.#listeners.push(listener)
-  }
-
-  offAbort(listener: AbortListener): void {
-    // Nearly always there is one.
-    if (this.#listeners.at(-1) === listener) this.#listeners.pop()
-    else this.#listeners = this.#listeners.filter((other) => other !== listener)
-  }
-
-  abort(reason: Error): void {
-    this.#aborted = reason
-    // One who is told may take another one off.
-    for (let next = this.#listeners.shift(); next; next = this.#listeners.shift())
-      next.abort(reason)
   }
 }
 

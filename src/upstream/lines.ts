@@ -1,4 +1,4 @@
-/** Cuts bytes into lines of text, without the end of line. Of a line over the limit only its two ends are told. */
+/** One message per line: cuts bytes into lines of text, and makes a text one line. */
 import type { Receiver } from '../rpc/peer.ts'
 
 /** Of a line over the limit, how much is told: enough to see which request it answers. */
@@ -59,3 +59,11 @@ export class Lines {
 }
 
 const NEWLINE = 10
+
+/**
+ * The same JSON without line ends, which are nothing but white space in it. Who writes them between tokens would
+ * begin another message with each, of his own making. Some readers end lines at a lone CR too.
+ */
+export function oneLine(json: string): string {
+  return json.includes('\n') || json.includes('\r') ? json.replace(/[\r\n]/g, ' ') : json
+}

@@ -5,7 +5,7 @@
  * stderr output grows without bound. The child sees a short list of our environment variables, never all of them.
  */
 import type { Receiver, Transport } from '../rpc/peer.ts'
-import { Lines } from './lines.ts'
+import { Lines, oneLine } from './lines.ts'
 
 export interface Command {
   command: string
@@ -211,14 +211,6 @@ class StdioChild implements Child {
 }
 
 const STREAM = { stream: true }
-
-/**
- * The same JSON without line ends, which are nothing but white space in it. A client may write them between its tokens;
- * to the child each would begin another message, of the client's own making. Some readers end lines at a lone CR too.
- */
-function oneLine(json: string): string {
-  return json.includes('\n') || json.includes('\r') ? json.replace(/[\r\n]/g, ' ') : json
-}
 
 /** Enough to find programs, the home directory and the language; nothing that is likely to hold a secret. */
 const INHERITED =

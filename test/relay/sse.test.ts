@@ -99,7 +99,6 @@ class SseClient {
   }
 }
 
-/** A body of its own with an id that nobody else has in this file. */
 const errorCode = async (response: Response) => {
   const { id, error } = (await response.json()) as { id: null; error: { code: number } }
   expect(id).toBeNull()
@@ -436,17 +435,16 @@ describe('a session', () => {
     socket.pause()
     const url = new URL(/data: (.*)\n/.exec(first)![1]!, own.url)
     await post(url, initialize)
-    const talk = (async () => {
-      for (let id = 1; id < 10; id++) {
-        const { status } = await post(url, call(id, 'big', { bytes: 20_000_000 }))
-        if (status !== 202) return
-        await own.event('request', () => own.events.filter(isAnswer).length >= id)
-      }
-    })()
-    await own.event('session_ended')
+    const answers = () => own.events.filter(({ type }) => type === 'request').length
+    for (let id = 1; ; id++) {
+      const before = answers()
+      const { status } = await post(url, call(id, 'big', { bytes: 20_000_000 }))
+      if (status !== 202) break
+      await own.event('request', () => answers() > before)
+    }
+    await own.event('session_ended', ({ reason }) => reason === 'the client does not read')
     await own.event('upstream_closed')
     socket.destroy()
-    await talk
   })
 
   test('counts like any other, and is never ended for one', async () => {
@@ -473,8 +471,6 @@ describe('a session', () => {
     await client.over
   })
 })
-
-const isAnswer = ({ type }: { type: string }) => type === 'request'
 
 describe('Streamable HTTP at /sse', () => {
   test('is what a client finds that probes for it first', async () => {
