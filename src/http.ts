@@ -49,6 +49,9 @@ export function listen(gateway: Gateway, version: string, observe: Observer): Li
   const door = new Door(options)
   const base = basePath(options)
   const routes = routesBelow(base)
+  const { mcpServers, groups } = gateway.config
+  const names = ['', ...Object.keys(mcpServers), ...Object.keys(groups)]
+  const known = new Map(names.map((name) => [name, entranceAt(gateway, name, undefined)]))
   let stopping = false
 
   const app = new Hono({ getPath: ({ url }) => routes.path.exec(url)?.[1] ?? '/' })
@@ -107,7 +110,7 @@ export function listen(gateway: Gateway, version: string, observe: Observer): Li
     const [, name = '', token, kind = '', query] = route
     try {
       if (token !== undefined) throw TOKEN_IN_PATH
-      const entrance = entranceAt(gateway, name, query)
+      const entrance = (!query && known.get(name)) || entranceAt(gateway, name, query)
       if (kind.startsWith('message')) {
         if (request.method !== 'POST') {
           throw new GatewayError('method_not_allowed', `${request.method}: use POST`)

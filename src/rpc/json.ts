@@ -9,6 +9,8 @@
 /** A JSON value as text. Parsed only if somebody asks, changed only by splicing. Immutable. */
 export class Json {
   readonly text: string
+  /** Where the member is that was looked for last: who reads one is likely to set it next. */
+  #last: { name: string; start: number; end: number } | undefined
 
   private constructor(text: string) {
     this.text = text
@@ -114,16 +116,18 @@ export class Json {
 
   #find(name: string): { start: number; end: number } | undefined {
     const { text } = this
+    if (this.#last?.name === name) return this.#last
     // Most objects asked for a member lack it: a native search is a tenth of a scan. An escape could spell the name.
     if (!text.includes(name) && !text.includes('\\')) return undefined
     const { kind, spans } = layout(text)
     if (kind !== 'object') return undefined
-    let found: { start: number; end: number } | undefined
+    let found: { name: string; start: number; end: number } | undefined
     for (let i = 0; i < spans.length; i += 4) {
       if (keyAt(text, spans[i]!, spans[i + 1]!) !== name) continue
       if (found) throw new DuplicateMemberError(name)
-      found = { start: spans[i + 2]!, end: spans[i + 3]! }
+      found = { name, start: spans[i + 2]!, end: spans[i + 3]! }
     }
+    this.#last = found
     return found
   }
 }

@@ -12,6 +12,7 @@ export interface Order {
 
 /** How many come in at a time. */
 const abreast = 16
+const lastChunk = '0\r\n\r\n'
 
 process.on('message', (order: Order) => gather(order).then(() => process.send?.('open'), fail))
 process.on('disconnect', () => process.exit())
@@ -44,7 +45,7 @@ async function join({ hostname, port, pathname }: URL): Promise<void> {
   }
 }
 
-/** One socket. It is asked and answers by turns; what it says unasked is dropped. */
+/** One socket. It is asked and answers by turns; what it says unasked is dropped, unless it is goodbye. */
 class Line {
   #socket: Bun.Socket | undefined
   #text = ''
@@ -74,8 +75,13 @@ class Line {
   }
 
   #hear(bytes: Buffer): void {
-    if (!this.#answered) return
-    this.#text += bytes.toString('latin1')
+    const text = bytes.toString('latin1')
+    if (!this.#answered) {
+      // The socket would stay open for another request.
+      if (text.endsWith(lastChunk)) fail(new Error('an event stream was ended'))
+      return
+    }
+    this.#text += text
     const end = this.#text.indexOf('\r\n\r\n')
     if (end < 0) return
     const length = Number(/^content-length: *(\d+)/im.exec(this.#text)?.[1] ?? 0)

@@ -23,14 +23,18 @@ export function child(called: string, listed: number) {
   return { command: process.execPath, args }
 }
 
-/** @param mcpServers as they are written in a configuration. */
-export async function serveGateway(mcpServers: object, bench: Bench): Promise<Server> {
+/** Takes servers, and options besides the default ones, as they are written in a configuration. */
+export async function serveGateway(
+  mcpServers: object,
+  bench: Bench,
+  options: object = {},
+): Promise<Server> {
   const config = `${bench.directory}/${randomUUID()}.json`
-  const gateway = { host: '127.0.0.1', maxSessions: 100_000 }
+  const gateway = { host: '127.0.0.1', ...options }
   await Bun.write(config, JSON.stringify({ gateway, mcpServers }))
   const command = existsSync(compiled) ? [compiled] : [process.execPath, source]
-  const options = ['--config', config, '--log-level', 'warn']
-  return serve((port) => [...command, ...options, '--port', `${port}`], bench)
+  const flags = ['--config', config, '--log-level', 'warn']
+  return serve((port) => [...command, ...flags, '--port', `${port}`], bench)
 }
 
 export interface Start {

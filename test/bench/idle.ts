@@ -81,15 +81,16 @@ async function measureOne(
 }
 
 function serveOne(name: IdleTargetName, behind: Server | undefined, bench: Bench) {
+  const manySessions = { maxSessions: 100_000 }
   switch (name) {
     case 'bare':
       return serveBare(bench)
     case 'aggregate': {
-      const names = ['s1', 's2', 's3', 's4', 's5']
-      return serveGateway(Object.fromEntries(names.map((own) => [own, child('read', 5)])), bench)
+      const own = child('read', 5)
+      return serveGateway({ s1: own, s2: own, s3: own, s4: own, s5: own }, bench, manySessions)
     }
     case 'remote':
-      return serveGateway({ bench: { url: `${behind!.origin}/mcp` } }, bench)
+      return serveGateway({ bench: { url: `${behind!.origin}/mcp` } }, bench, manySessions)
   }
 }
 

@@ -21,8 +21,7 @@ export interface Progress {
   restless: boolean
 }
 
-export const progressTargets = ['echo', 'relay', 'gateway'] as const
-
+const names = ['echo', 'relay', 'gateway'] as const
 const events = 10_000
 
 /** @throws when an event is lost, comes twice, or in another order. */
@@ -33,7 +32,7 @@ export async function measureProgress(
   const measured: Progress[] = []
   await using open = new AsyncDisposableStack()
   const clients: Client[] = []
-  for (const name of progressTargets) {
+  for (const name of names) {
     const endpoint = open.use(await serveTarget(name, bench))
     const client = new Client(name, endpoint, await endpoint.during(openSession(endpoint.url)))
     await client.burst()

@@ -35,14 +35,15 @@ export function reportOf(outcome: Outcome): string {
   const { machine, comparisons, progress, idle, start, rounds, seconds } = outcome
   const rates = comparisons.flatMap(({ measurements }) => measurements)
   const taken = [...rates, ...progress]
-  const names = namesIn(taken)
+  const measured = new Set(taken.map(({ target }) => target))
+  const legend = Object.entries(targets).filter(([name]) => measured.has(name as TargetName))
   const restless = taken.filter((each) => each.restless).length
   const parts = [
     `\`${outcome.command}\`, ${outcome.date}: ${machine.cores} cores of ${machine.cpu}, ` +
       `${machine.kernel}, Bun ${machine.bun}, wrk ${machine.wrk}, gateway: ${outcome.gateway}. ` +
       `Rounds of ${seconds} s: ${rounds}, the targets in turn. ` +
       'Load generator, target and server share the cores.',
-    names.map((name) => `- **${name}**: ${targets[name]}`).join('\n'),
+    legend.map(([name, what]) => `- **${name}**: ${what}`).join('\n'),
     rates.length > 0 &&
       'Each cell: requests/s · p50 / p99 ms · CPU µs per call of the target · its RSS in MB.',
     ...comparisons.map(comparisonText),
@@ -59,12 +60,15 @@ export function reportOf(outcome: Outcome): string {
 }
 
 function comparisonText({ title, subject, measurements }: Comparison): string {
+  const ratios = ratioTable(measurements, subject)
   return [
     `${title}:`,
     absoluteTable(measurements),
-    `**${subject}** compared (medians of the ratios of each round):`,
-    ratioTable(measurements, subject),
-  ].join('\n\n')
+    ratios && `**${subject}** compared (medians of the ratios of each round):`,
+    ratios,
+  ]
+    .filter(Boolean)
+    .join('\n\n')
 }
 
 function absoluteTable(measurements: Measurement[]): string {
@@ -84,7 +88,7 @@ function absoluteTable(measurements: Measurement[]): string {
 }
 
 /** What `subject` costs beside the others; columns for those that were measured. */
-function ratioTable(measurements: Measurement[], subject: TargetName): string {
+function ratioTable(measurements: Measurement[], subject: TargetName): string | undefined {
   const others = namesIn(measurements)
   const columns: Column[] = [
     ['echo', 'req/s ÷ echo', (own, other) => own.rate / other.rate],
@@ -98,6 +102,7 @@ function ratioTable(measurements: Measurement[], subject: TargetName): string {
     ['gateway', 'CPU ÷ gateway', (own, other) => own.cpu / other.cpu],
   ]
   const shown = columns.filter(([other]) => other !== subject && others.includes(other))
+  if (shown.length === 0) return undefined
   const head = ['result', 'in flight', ...shown.map(([, title]) => title)]
   const rows = cells(measurements).map((cell) => [
     cell[0]!.question,

@@ -34,7 +34,7 @@ const usage = `bun run bench [options]
   --measure LIST  of ${Object.keys(parts).join(',')} (all)
   --rounds N      measurements of each, medians are shown (5)
   --seconds S     length of one measurement (0.8)
-  --quick         one short round: --rounds 1 --seconds 0.3 --sessions 500 --idle 3
+  --quick         one short round: --rounds 1 --seconds 0.3 --sessions 500 --idle 1
   --in-flight LIST  (1,16,64)
   --only LIST     for calls, of ${callTargets.join(',')} (all)
   --results LIST  for calls, such as 200,10240/text,1048576/structured (all five)
@@ -100,7 +100,7 @@ async function main(): Promise<number> {
     rounds: within(values.rounds ?? (quick ? '1' : '5'), 1, 50),
     seconds: within(values.seconds ?? (quick ? '0.3' : '0.8'), 0.2, 30),
     sessions: within(values.sessions ?? (quick ? '500' : '5000'), 1, 20_000),
-    idle: within(values.idle ?? (quick ? '3' : '30'), 1, 3600),
+    idle: within(values.idle ?? (quick ? '1' : '30'), 1, 3600),
   }
   const stop = new AbortController()
   const giveUp = () => stop.abort(new Error('given up'))

@@ -23,7 +23,7 @@ export const targets = {
 export type TargetName = keyof typeof targets
 export type HttpTargetName = Exclude<TargetName, 'direct'>
 
-export interface Run {
+export interface Stint {
   inFlight: number
   seconds: number
 }
@@ -32,7 +32,7 @@ export interface Target extends AsyncDisposable {
   name: TargetName
   /** Asks what will be measured, and looks at every answer. */
   warm(question: Question): Promise<void>
-  measure(question: Question, run: Run): Promise<Sample>
+  measure(question: Question, stint: Stint): Promise<Sample>
 }
 
 export function openTarget(name: TargetName, bench: Bench): Promise<Target> {
@@ -76,7 +76,7 @@ const rules = {
 async function openDirect(bench: Bench): Promise<Target> {
   let report: (report: Report) => void = () => {}
   const running = run(script('direct'), bench, (message) => report(message as Report))
-  const drive = ({ text, result }: Question, { inFlight, seconds }: Run) => {
+  const drive = ({ text, result }: Question, { inFlight, seconds }: Stint) => {
     const { promise, resolve } = Promise.withResolvers<Report>()
     report = resolve
     const order: Order = { text, bytes: JSON.stringify(result).length, inFlight, seconds }
@@ -88,8 +88,8 @@ async function openDirect(bench: Bench): Promise<Target> {
     async warm(question) {
       await drive(question, { inFlight: 16, seconds: 0.5 })
     },
-    async measure(question, run) {
-      const { calls, seconds, p50, p99, cpu } = await drive(question, run)
+    async measure(question, stint) {
+      const { calls, seconds, p50, p99, cpu } = await drive(question, stint)
       const rss = rssOf(running.child.pid)
       return { rate: calls / seconds, p50, p99, cpu: (cpu * 1000) / calls, rss }
     },
@@ -104,12 +104,12 @@ async function openHttp(name: HttpTargetName, bench: Bench): Promise<Target> {
   let answerBytes = 0
   // Every run of wrk counts up from a block of ids of its own.
   let block = 20
-  const drive = (question: Question, run: Run, check: boolean) => {
+  const drive = (question: Question, stint: Stint, check: boolean) => {
     if (!headers) throw new Error('a target is warmed first')
     block += 1
     const ids = { firstId: block * 5_000_000, answerBytes }
     const watched = { pid: server.child.pid, signal: bench.signal }
-    return server.during(load({ ...run, ...watched, ...ids, url, headers, question, check }))
+    return server.during(load({ ...stint, ...watched, ...ids, url, headers, question, check }))
   }
   return {
     name,
@@ -118,7 +118,7 @@ async function openHttp(name: HttpTargetName, bench: Bench): Promise<Target> {
       answerBytes = await server.during(checkedAnswer(url, headers, question))
       await drive(question, { inFlight: 16, seconds: 0.5 }, true)
     },
-    measure: (question, run) => drive(question, run, false),
+    measure: (question, stint) => drive(question, stint, false),
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   }
 }
