@@ -166,7 +166,11 @@ export class Upstream {
 
   #cannotOpen(error: unknown, client: ClientPeer, transport: Transport | undefined): unknown {
     // A client that left says nothing about the server.
-    if (client.ended.aborted || this.#state === 'stopped') return error
+    if (client.ended.aborted || this.#state === 'stopped') {
+      const reason = toError(error).message
+      this.#observe({ type: 'upstream_closed', server: this.name, reason })
+      return error
+    }
     if (error instanceof RpcError) {
       const refusal = `server "${this.name}" refused initialize: ${error.error.text}`
       this.#fail(this.#source.redact(refusal))
