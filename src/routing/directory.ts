@@ -130,9 +130,7 @@ export class Directory {
     this.#missing.delete(place)
     seat.upstream.backFor(this)
     if (this.#ended.aborted) return
-    const capabilities = (await seat.introduced()).member('capabilities')
-    const has = (name: string) => capabilities?.member(name) !== undefined
-    this.#announce((['tools', 'prompts', 'resources'] as const).filter(has))
+    this.#announce((['tools', 'prompts', 'resources'] as const).filter((one) => seat.offers(one)))
   }
 }
 

@@ -1,12 +1,11 @@
 /** The answers of several servers to `initialize`, made one. Pure. */
 import type { ClientPeer } from '../caller.ts'
-import type { Json } from '../rpc/json.ts'
-import { LEGACY_VERSIONS } from '../upstream/connection.ts'
+import { capabilityOf, type Introduction, LEGACY_VERSIONS } from '../upstream/connection.ts'
 
 /** A server that could be reached, and what it answered. */
 export interface Introduced {
   server: string
-  introduction: Json
+  introduction: Introduction
 }
 
 interface Capabilities {
@@ -23,10 +22,10 @@ interface Capabilities {
  * has met yet, tools are expected: a client that is not told of any would never ask.
  */
 export function capabilitiesOf(all: readonly Introduced[]): Capabilities {
-  const offered = all.flatMap(({ introduction }) => introduction.member('capabilities') ?? [])
-  const any = (name: string) => offered.find((one) => one.member(name)?.isObject)?.member(name)
-  const subscribe = offered.some(
-    (one) => one.member('resources')?.member('subscribe')?.get() === true,
+  const any = (name: string) =>
+    all.map(({ introduction }) => capabilityOf(introduction, name)).find(Boolean)
+  const subscribe = all.some(
+    ({ introduction }) => capabilityOf(introduction, 'resources')?.subscribe === true,
   )
   const tasks = any('tasks')
   return {
@@ -37,15 +36,15 @@ export function capabilitiesOf(all: readonly Introduced[]): Capabilities {
       : {}),
     ...(any('logging') ? { logging: {} } : {}),
     ...(any('completions') ? { completions: {} } : {}),
-    ...(tasks ? { tasks: tasks.get() } : {}),
+    ...(tasks ? { tasks } : {}),
   }
 }
 
 /** All instructions, each under the name of its server. */
 export function instructionsOf(all: readonly Introduced[]): string | undefined {
   const parts = all.flatMap(({ server, introduction }) => {
-    const text = introduction.member('instructions')?.get<unknown>()
-    return typeof text === 'string' && text.trim() !== '' ? `# ${server}\n\n${text.trim()}` : []
+    const text = introduction.instructions?.trim()
+    return text ? `# ${server}\n\n${text}` : []
   })
   return parts.length > 0 ? parts.join('\n\n') : undefined
 }

@@ -21,6 +21,23 @@ export const LEGACY_VERSIONS = [
   '2024-10-07',
 ]
 
+/** What a server says of itself when it is met. */
+export interface Introduction {
+  /** Its result of `initialize`, as it came. */
+  result: Json
+  capabilities: Record<string, unknown>
+  instructions: string | undefined
+}
+
+/** A capability as far as it is an object, which it is to be; undefined if the server does not have it. */
+export function capabilityOf(
+  { capabilities }: Introduction,
+  name: string,
+): Record<string, unknown> | undefined {
+  const value = Object.hasOwn(capabilities, name) ? capabilities[name] : undefined
+  return isObject(value) ? value : undefined
+}
+
 export interface ConnectionObserver {
   /** A call has ended after so many ms. */
   onCall(method: string, outcome: Outcome, ms: number): void
@@ -33,7 +50,7 @@ export class Connection {
   readonly #client: ClientPeer
   readonly #observer: ConnectionObserver
   readonly #channel: Channel
-  #introduction: Json | undefined
+  #introduction: Introduction | undefined
 
   private constructor(
     server: string,
@@ -72,8 +89,8 @@ export class Connection {
     return connection
   }
 
-  /** The server's result of `initialize`. */
-  get introduction(): Json {
+  /** What the server said of itself. */
+  get introduction(): Introduction {
     return this.#introduction!
   }
 
@@ -112,14 +129,7 @@ export class Connection {
         { server: this.#server, hint: 'run its command by hand to see what it waits for' },
       )
     })
-    if (!isLegacy(answer.member('protocolVersion'))) {
-      throw new GatewayError(
-        'upstream_protocol',
-        `server "${this.#server}" answered initialize in none of the protocol versions ${LEGACY_VERSIONS.join(', ')}`,
-        { server: this.#server },
-      )
-    }
-    this.#introduction = answer
+    this.#introduction = introductionOf(this.#server, answer)
     this.#channel.notify('notifications/initialized')
   }
 
@@ -166,6 +176,27 @@ export class Connection {
     const { serving } = this.#channel
     return serving.length === 1 ? serving[0]!.id : undefined
   }
+}
+
+/** @throws {GatewayError} `upstream_protocol` if it speaks no revision that we do. */
+function introductionOf(server: string, result: Json): Introduction {
+  const { capabilities, instructions } = result.get<Record<string, unknown>>() ?? {}
+  if (!isLegacy(result.member('protocolVersion'))) {
+    throw new GatewayError(
+      'upstream_protocol',
+      `server "${server}" answered initialize in none of the protocol versions ${LEGACY_VERSIONS.join(', ')}`,
+      { server },
+    )
+  }
+  return {
+    result,
+    capabilities: isObject(capabilities) ? capabilities : {},
+    instructions: typeof instructions === 'string' ? instructions : undefined,
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function isLegacy(version: Json | undefined): boolean {

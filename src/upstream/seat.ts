@@ -9,7 +9,7 @@ import { GatewayError, RpcError } from '../errors.ts'
 import type { Json } from '../rpc/json.ts'
 import type { Id } from '../rpc/message.ts'
 import type { RequestOptions } from '../rpc/peer.ts'
-import type { Connection } from './connection.ts'
+import { type Connection, capabilityOf, type Introduction } from './connection.ts'
 import { changedNotice, LISTS, type List, type ListMethod, walk } from './lists.ts'
 import type { Upstream } from './upstream.ts'
 
@@ -35,13 +35,16 @@ export class Seat {
 
   /** Connects if need be. The server's own answer to `initialize`. */
   async initialize(): Promise<Json> {
-    return (await this.#connect()).introduction
+    return (await this.#connect()).introduction.result
   }
 
-  /** What the server answers to `initialize`, from memory if it has answered a client like this one before. */
-  introduced(): Json | Promise<Json> {
-    const known = this.#connection?.introduction ?? this.upstream.remembered(this.#client)
-    return known ?? this.initialize()
+  /** What the server says of itself, from memory if it has met a client like this one before. */
+  introduced(): Introduction | Promise<Introduction> {
+    return this.#known ?? this.#connect().then(({ introduction }) => introduction)
+  }
+
+  get #known(): Introduction | undefined {
+    return this.#connection?.introduction ?? this.upstream.remembered(this.#client)
   }
 
   /**
@@ -81,8 +84,7 @@ export class Seat {
 
   /** Whether the server has said that it has a capability. Nobody is asked. */
   offers(capability: string): boolean {
-    const introduction = this.#connection?.introduction ?? this.upstream.remembered(this.#client)
-    return introduction?.member('capabilities')?.member(capability) !== undefined
+    return this.#known !== undefined && capabilityOf(this.#known, capability) !== undefined
   }
 
   /** Whether the server could be asked without opening anything. */
@@ -150,15 +152,20 @@ export class Seat {
 
   async #open(): Promise<Connection> {
     this.#client.ended.throwIfAborted()
-    const connection = await this.upstream.open(this.#client, (gone) => {
-      if (this.#connection === gone) this.#connection = undefined
+    let gone: Error | undefined
+    let connection: Connection | undefined
+    connection = await this.upstream.open(this.#client, (reason) => {
+      gone ??= reason
+      if (this.#connection === connection) this.#connection = undefined
       for (const kept of this.#lists.values()) kept.forget()
     })
+    const opened = connection
     const again = [...this.#standing.values()].map(({ method, params }) =>
-      connection.request(method, params, undefined, this.#deadline(method)),
+      opened.request(method, params, undefined, this.#deadline(method)),
     )
     // What the server refuses now, it would refuse a client that came back, too.
     await Promise.allSettled(again)
+    if (gone) throw gone
     this.#connection = connection
     return connection
   }
@@ -166,7 +173,7 @@ export class Seat {
   async #walk(method: ListMethod, kept: Kept): Promise<List> {
     const connection = await this.#connect()
     const { capability } = LISTS[method]
-    const offered = connection.introduction.member('capabilities')?.member(capability)
+    const offered = capabilityOf(connection.introduction, capability)
     if (!offered) return kept.keep([], Number.POSITIVE_INFINITY)
     const seen = kept.changes
     const list = await walk(
@@ -178,7 +185,7 @@ export class Seat {
       if (error instanceof RpcError && error.code === METHOD_NOT_FOUND) return []
       throw this.#named(error)
     })
-    const announces = offered.member('listChanged')?.text === 'true'
+    const announces = offered.listChanged === true
     const believed = kept.changes === seen ? (announces ? Number.POSITIVE_INFINITY : BELIEVED) : 0
     return kept.keep(list, believed)
   }

@@ -19,7 +19,7 @@ export interface Source {
   readonly hint: string
   readonly processes: number
   /** Opens a transport, to be closed by its user. All faults it reports are `GatewayError`s that name the server. */
-  connect(receiver: Receiver, onSessionLost: () => void): Transport
+  connect(receiver: Receiver, onSessionLost: (reason: Error) => void): Transport
   /** What a transport of its own has left that may explain why it failed. */
   lastWords(transport: Transport): string | undefined
   /** The text without the values that were configured to be used, not seen. */
@@ -159,7 +159,7 @@ class Site implements Source {
     this.hint = `check mcpServers.${name}.url, and whether the server runs`
   }
 
-  connect(receiver: Receiver, onSessionLost: () => void): Transport {
+  connect(receiver: Receiver, onSessionLost: (reason: Error) => void): Transport {
     const { url, headers, insecure } = this.#config
     const transport = connectRemote(
       { url, headers, insecure, transport: this.#transport },
@@ -170,7 +170,7 @@ class Site implements Source {
         closed: (reason) => receiver.closed(this.#named(reason)),
       },
       {
-        onSessionLost,
+        onSessionLost: () => onSessionLost(this.#lost()),
         onTransport: (kind) => {
           this.#transport = kind
         },
@@ -202,6 +202,11 @@ class Site implements Source {
   }
 
   kill(): void {}
+
+  #lost(): GatewayError {
+    const message = `server "${this.#name}" no longer knows the session`
+    return new GatewayError('upstream_session_lost', message, { server: this.#name })
+  }
 
   #named(reason: Error): Error {
     if (!(reason instanceof RemoteError)) return reason

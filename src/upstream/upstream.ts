@@ -7,9 +7,8 @@ import type { ClientPeer } from '../caller.ts'
 import type { ServerConfig } from '../config/schema.ts'
 import { GatewayError, RpcError, toError } from '../errors.ts'
 import type { Observer } from '../events.ts'
-import type { Json } from '../rpc/json.ts'
 import type { Connect, Transport } from '../rpc/peer.ts'
-import { Connection } from './connection.ts'
+import { Connection, type Introduction } from './connection.ts'
 import { Seat } from './seat.ts'
 import { type Source, sourceOf } from './source.ts'
 
@@ -42,7 +41,7 @@ export class Upstream {
   readonly #observe: Observer
   readonly #source: Source
   readonly #connections = new Set<Connection>()
-  readonly #introductions = new Map<string, Json>()
+  readonly #introductions = new Map<string, Introduction>()
   readonly #notices = new Set<string>()
   readonly #missedBy = new Set<object>()
   #state: State = 'ready'
@@ -74,8 +73,8 @@ export class Upstream {
     return new Seat(this, client)
   }
 
-  /** What the server last answered to the `initialize` of a client like this one. */
-  remembered(client: ClientPeer): Json | undefined {
+  /** What the server said of itself last to a client like this one. */
+  remembered(client: ClientPeer): Introduction | undefined {
     return this.#introductions.get(kindOf(client))
   }
 
@@ -110,17 +109,17 @@ export class Upstream {
   /**
    * A connection of this client's own, for its seat. It closes itself when the client leaves.
    *
-   * @param onGone it takes no more calls; those in flight may still be answered.
+   * @param onGone it takes no more calls, for this reason; those in flight may still be answered.
    * @throws {GatewayError} naming the server; whatever the client left with, if it does meanwhile.
    * @throws {RpcError} if the server refuses.
    */
-  async open(client: ClientPeer, onGone: (connection: Connection) => void): Promise<Connection> {
+  async open(client: ClientPeer, onGone: (reason: Error) => void): Promise<Connection> {
     if (this.#state === 'stopped') throw this.#stopped()
     const started = performance.now()
     let connection: Connection | undefined
     let transport: Transport | undefined
     const connect: Connect = (receiver) => {
-      transport = this.#source.connect(receiver, () => connection && onGone(connection))
+      transport = this.#source.connect(receiver, onGone)
       return transport
     }
     try {
@@ -136,7 +135,7 @@ export class Upstream {
             // What never opened is told as a failure.
             if (!this.#connections.delete(closed)) return
             if (this.#state === 'ready' && isItsOwn(reason)) this.#reason = reason.message
-            onGone(closed)
+            onGone(reason)
             this.#observe({ type: 'upstream_closed', server: this.name, reason: reason.message })
           },
         },
@@ -187,7 +186,7 @@ export class Upstream {
     })
   }
 
-  #remember(client: ClientPeer, introduction: Json): void {
+  #remember(client: ClientPeer, introduction: Introduction): void {
     const kind = kindOf(client)
     this.#introductions.delete(kind)
     this.#introductions.set(kind, introduction)

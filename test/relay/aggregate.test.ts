@@ -109,6 +109,22 @@ describe('merged', () => {
     })
   })
 
+  test.each([
+    ['capabilities that are there twice', '"capabilities":{},"capabilities":{"tools":{}}'],
+    ['a capability that is there twice', '"capabilities":{"tools":{},"tools":{}}'],
+    ['capabilities that are none', '"capabilities":[7],"instructions":{"a":1}'],
+    ['a name that is none', '"capabilities":null,"serverInfo":null'],
+  ])('%s take nothing from the others', async (_, members) => {
+    const odd = `{"protocolVersion":"2025-11-25",${members}}`
+    await using one = withTools(['a'], { initialize: ({ id }) => json(result(id, odd)) })
+    await using two = withTools(['b'])
+    await using gateway = startGateway({ one: { url: one.url }, two: { url: two.url } })
+    const session = await RawSession.open(new URL('mcp', gateway.url))
+    expect(await toolNames(session)).toContain('two_b')
+    expect(await called(session, 'two_b')).toBe('b')
+    expect(gateway.events.filter(({ type }) => type === 'fault')).toEqual([])
+  })
+
   test('servers are asked at once: each answers only when all were asked', async () => {
     const all = Promise.withResolvers<void>()
     let asked = 0
