@@ -49,24 +49,20 @@ export function merge<Owner>(parts: readonly Part<Owner>[]): Catalog<Owner> {
     for (const { key: original, json } of list ?? []) {
       const name = rules.name(original)
       if (name === undefined) continue
+      const tell = (what: string) =>
+        notices.push({ owner, text: `${JSON.stringify(original)} ${what}` })
       const exposed = rules.fit(name)
-      const said = JSON.stringify(original)
       if (items.has(exposed)) {
-        notices.push({ owner, text: `${said} is hidden: another is called ${exposed} already` })
+        tell(`is hidden: another is called ${exposed} already`)
         continue
       }
       const override = overrideOf(rules, original)
       const shown = rules.show(json, exposed, override)
       if (!shown) {
-        notices.push({ owner, text: `${said} is hidden: no client could read its entry` })
+        tell('is hidden: no client could read its entry')
         continue
       }
-      if (exposed !== name) {
-        notices.push({
-          owner,
-          text: `${said} is called ${exposed}: not every client takes ${name}`,
-        })
-      }
+      if (exposed !== name) tell(`is called ${exposed}: not every client takes ${name}`)
       items.set(exposed, { owner, exposed, original, json: shown, override })
     }
   }
@@ -114,30 +110,6 @@ export function settled(args: Json | undefined, { defaults, pinned }: ToolOverri
     if (!all.member(name)) all = all.with(name, value)
   }
   return withAll(all, pinned)
-}
-
-/**
- * An entry as strict clients take it, who refuse a whole list for one odd entry in it: nulls left out, and what must be
- * there added. Undefined if that is not enough.
- */
-export function mended(entry: Json, kind: 'tool' | 'prompt' | 'resource'): Json | undefined {
-  let whole = entry
-  if (entry.text.includes('null')) {
-    for (const name of entry.names()) {
-      if (entry.member(name)?.text === 'null') whole = whole.without(name)
-    }
-  }
-  if (kind === 'tool') {
-    const schema = whole.member('inputSchema') ?? Json.of({})
-    if (!schema.isObject) return undefined
-    const type = schema.member('type')?.text
-    if (type === undefined) return whole.with('inputSchema', schema.with('type', 'object'))
-    return type === '"object"' ? whole : undefined
-  }
-  if (kind === 'resource' && !whole.member('name')) {
-    return whole.with('name', whole.member('uri') ?? whole.member('uriTemplate'))
-  }
-  return whole
 }
 
 function objectAt(json: Json, name: string): Json {

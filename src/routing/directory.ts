@@ -5,11 +5,14 @@
  * last, or left out; it is tried again in the background, and announced when it comes.
  */
 import { GatewayError, RpcError } from '../errors.ts'
-import { Json } from '../rpc/json.ts'
+import type { Json } from '../rpc/json.ts'
+import { type Introduction, within } from '../upstream/connection.ts'
 import { type Capability, LISTS, type List, type ListMethod } from '../upstream/lists.ts'
 import type { Seat } from '../upstream/seat.ts'
-import { type Catalog, type Item, merge } from './catalog.ts'
+import { Backoff } from './backoff.ts'
+import type { Item } from './catalog.ts'
 import type { RulesOf } from './rules.ts'
+import type { Shelf, Shelves } from './shelf.ts'
 
 /** One server of an endpoint, and the client's seat there. */
 export interface Place {
@@ -17,10 +20,12 @@ export interface Place {
   readonly rules: RulesOf
 }
 
-export type Found = Item<Place>
+/** What is to be found there, and where. */
+export interface Found {
+  place: Place
+  item: Item<number>
+}
 
-/** How many entries a page has. Whole lists are what clients expect; the bound is for their sake. */
-const PAGE = 1_000
 /** How long to wait before a server is tried again, in ms: doubled each time, up to the second. */
 const PAUSE = 1_000
 const LONGEST_PAUSE = 30_000
@@ -29,181 +34,161 @@ export class Directory {
   readonly #places: readonly Place[]
   readonly #ended: AbortSignal
   readonly #announce: (changed: Capability[]) => void
-  readonly #shelves = new Map<ListMethod, Shelf>()
-  /** Servers that are tried again in the background. */
-  readonly #missing = new Set<Place>()
+  readonly #shelves: Shelves
+  /** Those that the client was shown last. */
+  readonly #shown = new Map<ListMethod, Shelf>()
+  /** Servers that are tried again in the background, with the lists that are wanted of them. */
+  readonly #missing = new Map<Place, Set<ListMethod>>()
 
-  /** @param announce that lists have changed because a server has come. */
+  /**
+   * @param places the client's, at the servers in the order of `shelves`.
+   * @param announce that lists have changed because a server has come.
+   */
   constructor(
     places: readonly Place[],
+    shelves: Shelves,
     ended: AbortSignal,
     announce: (changed: Capability[]) => void,
   ) {
     this.#places = places
+    this.#shelves = shelves
     this.#ended = ended
     this.#announce = announce
   }
 
+  /** What the servers say of themselves, in their order; undefined for who is not there. */
+  introductions(): Promise<(Introduction | undefined)[]> {
+    return Promise.all(
+      this.#places.map(async (place) => {
+        const said = place.seat.introduced()
+        if (!(said instanceof Promise)) return said
+        return this.#inTime(place, said).catch(() => {
+          this.#miss(place, said)
+          return undefined
+        })
+      }),
+    )
+  }
+
   /** What a client that asks by this method is shown. From memory, unless something may have changed. */
-  catalog(method: ListMethod): Catalog<Place> | Promise<Catalog<Place>> {
-    const lists = this.#places.map((place) => this.#list(place, method))
-    if (lists.some((list) => list instanceof Promise)) {
-      return Promise.all(lists).then((all) => this.#shelf(method, all).catalog)
-    }
-    return this.#shelf(method, lists as (List | undefined)[]).catalog
+  async all(method: ListMethod): Promise<Found[]> {
+    const { items } = (await this.#look(method)).catalog
+    return items.map((item) => this.#found(item))
   }
 
   /** The page of the catalog that a client asks for. */
   async page(method: ListMethod, params: Json | undefined): Promise<Json> {
     const cursor = params?.member('cursor')
-    await this.catalog(method)
-    return this.#shelves.get(method)!.page(cursor)
+    return (await this.#look(method)).page(cursor)
   }
 
   /** What a client means by a name or URI. A miss looks again before it is one. */
   async find(method: ListMethod, exposed: string): Promise<Found | undefined> {
-    return this.known(method, exposed) ?? (await this.catalog(method)).find(exposed)
+    const known = this.known(method, exposed)
+    if (known) return known
+    const item = (await this.#look(method)).catalog.find(exposed)
+    return item && this.#found(item)
   }
 
   /** The same, as far as it is known without asking anybody. */
   known(method: ListMethod, exposed: string): Found | undefined {
-    return this.#shelves.get(method)?.catalog.find(exposed)
+    const item = this.#shown.get(method)?.catalog.find(exposed)
+    return item && this.#found(item)
   }
 
-  #shelf(method: ListMethod, lists: (List | undefined)[]): Shelf {
-    const old = this.#shelves.get(method)
-    if (old?.lists.every((list, i) => list === lists[i])) return old
-    const parts = this.#places.flatMap((owner, i) => {
-      const rules = owner.rules[method]
-      return rules ? { owner, list: lists[i], rules } : []
-    })
-    const shelf = new Shelf(method, merge(parts), lists, (old?.serial ?? 0) + 1)
-    for (const { owner, text } of shelf.catalog.notices) {
-      owner.seat.upstream.notice(`${LISTS[method].entries}: ${text}`)
-    }
-    this.#shelves.set(method, shelf)
+  #found(item: Item<number>): Found {
+    return { place: this.#places[item.owner]!, item }
+  }
+
+  /** Whether a server does not list just now what it may have. */
+  isMissing(place: Place, method: ListMethod): boolean {
+    return this.#missing.get(place)?.has(method) ?? false
+  }
+
+  #look(method: ListMethod): Shelf | Promise<Shelf> {
+    const asking = this.#places.flatMap((place) => this.#ask(place, method) ?? [])
+    if (asking.length === 0) return this.#shelf(method)
+    return Promise.all(asking).then(() => this.#shelf(method))
+  }
+
+  /** With the latest that everybody has listed, however long ago. */
+  #shelf(method: ListMethod): Shelf {
+    const lists = this.#places.map(({ seat, rules }) => rules[method] && seat.lastList(method))
+    const shown = this.#shown.get(method)
+    if (shown?.isOf(lists)) return shown
+    const shelf = this.#shelves.get(method, lists)
+    this.#shown.set(method, shelf)
     return shelf
   }
 
-  /** Undefined for who has never been there. */
-  #list(place: Place, method: ListMethod): List | undefined | Promise<List | undefined> {
-    const { seat } = place
-    if (!place.rules[method]) return undefined
-    if (this.#missing.has(place)) return seat.lastList(method)
-    const list = seat.list(method)
-    return list instanceof Promise ? this.#inTime(place, method, list) : list
+  /** Resolves when the latest list of a server is there, or it is not to be waited for; undefined if that is now. */
+  #ask(place: Place, method: ListMethod): Promise<void> | undefined {
+    if (!place.rules[method] || this.isMissing(place, method)) return undefined
+    const list = place.seat.list(method)
+    return list instanceof Promise ? this.#await(place, method, list) : undefined
   }
 
-  async #inTime(
-    place: Place,
-    method: ListMethod,
-    listing: Promise<List>,
-  ): Promise<List | undefined> {
-    const { seat } = place
+  async #await(place: Place, method: ListMethod, listing: Promise<List>): Promise<void> {
     try {
-      return await inTime(listing, seat.upstream.listTimeout)
+      await this.#inTime(place, listing)
     } catch (error) {
-      // It is there, and has no such list.
-      if (error instanceof RpcError) return seat.lastList(method)
-      this.#await(place, method, listing)
-      return seat.lastList(method)
+      // Who answers with an error is there, and has no such list.
+      if (!(error instanceof RpcError)) this.#miss(place, listing, method)
     }
   }
 
-  /** Tries a server again until it lists, and tells that it does. */
-  async #await(place: Place, method: ListMethod, listing: Promise<List>): Promise<void> {
+  #inTime<T>({ seat }: Place, promise: Promise<T>): Promise<T> {
+    const late = () => new Error('it is late')
+    return within(promise, { ms: seat.upstream.listTimeout, late })
+  }
+
+  /** @param late what may still come. */
+  #miss(place: Place, late: Promise<unknown>, method?: ListMethod): void {
+    if (this.#ended.aborted) return
+    const { seat, rules } = place
+    // Who is away may have changed everything.
+    const missing = method && seat.isConnected ? [method] : LIST_METHODS.filter((one) => rules[one])
+    const wanted = this.#missing.get(place)
+    if (wanted) for (const one of missing) wanted.add(one)
+    else void this.#seek(place, late, new Set(missing))
+  }
+
+  /** Tries a server again until it has listed what is wanted. */
+  async #seek(place: Place, late: Promise<unknown>, wanted: Set<ListMethod>): Promise<void> {
     const { seat } = place
-    if (this.#missing.has(place) || this.#ended.aborted) return
-    this.#missing.add(place)
-    seat.upstream.missedBy(this)
-    let attempt = listing
-    for (let pause = PAUSE; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
-      try {
-        await attempt
-        break
-      } catch {
-        await delay(pause, this.#ended)
-        if (this.#ended.aborted) break
-        attempt = Promise.resolve(seat.list(method))
-      }
+    const { upstream } = seat
+    const backoff = new Backoff(PAUSE, LONGEST_PAUSE, this.#ended)
+    this.#missing.set(place, wanted)
+    upstream.missedBy(this)
+    let isOver = await this.#catchUp(seat, late, wanted)
+    while (!isOver && (await backoff.pause())) {
+      if (upstream.mayTry()) isOver = await this.#catchUp(seat, seat.initialize(), wanted)
     }
     this.#missing.delete(place)
-    seat.upstream.backFor(this)
-    if (this.#ended.aborted) return
-    this.#announce((['tools', 'prompts', 'resources'] as const).filter((one) => seat.offers(one)))
-  }
-}
-
-/** A catalog with the lists that it was made of, and its pages. */
-class Shelf {
-  readonly #method: ListMethod
-  readonly catalog: Catalog<Place>
-  readonly lists: readonly (List | undefined)[]
-  readonly serial: number
-  #first: Json | undefined
-
-  constructor(
-    method: ListMethod,
-    catalog: Catalog<Place>,
-    lists: readonly (List | undefined)[],
-    serial: number,
-  ) {
-    this.#method = method
-    this.catalog = catalog
-    this.lists = lists
-    this.serial = serial
+    upstream.backFor(this)
   }
 
-  page(cursor: Json | undefined): Json {
-    if (cursor) return this.#page(this.#position(cursor))
-    this.#first ??= this.#page(0)
-    return this.#first
-  }
-
-  #page(start: number): Json {
-    const { items } = this.catalog
-    const end = Math.min(start + PAGE, items.length)
-    const entries = items.slice(start, end).map(({ json }) => json.text)
-    const next = end < items.length ? `,"nextCursor":"${this.#cursor(end)}"` : ''
-    const text = `{"${LISTS[this.#method].entries}":[${entries.join(',')}]${next}}`
-    return Json.slice(text, 0, text.length)
-  }
-
-  #cursor(position: number): string {
-    return Buffer.from(`${this.serial} ${position}`).toString('base64url')
-  }
-
-  #position(cursor: Json): number {
-    const given = cursor.get<unknown>()
-    const text = typeof given === 'string' ? Buffer.from(given, 'base64url').toString() : ''
-    const [, serial, position] = /^(\d{1,9}) (\d{1,9})$/.exec(text) ?? []
-    if (serial === undefined) {
-      throw new GatewayError('invalid_params', `cursor: ${cursor.text} is none that was given here`)
+  /** Whether there is no more to wait for. */
+  async #catchUp(seat: Seat, attempt: Promise<unknown>, wanted: Set<ListMethod>): Promise<boolean> {
+    try {
+      await attempt
+    } catch (error) {
+      return error instanceof GatewayError && error.code === 'shutting_down'
     }
-    if (Number(serial) === this.serial) return Number(position)
-    throw new GatewayError('invalid_params', 'cursor: the list has changed since it was given', {
-      hint: `ask for ${this.#method} without a cursor`,
-    })
+    await Promise.all(
+      [...wanted].map(async (method) => {
+        const { capability } = LISTS[method]
+        try {
+          await seat.list(method)
+        } catch (error) {
+          if (!(error instanceof RpcError)) return
+        }
+        wanted.delete(method)
+        if (seat.offers(capability)) this.#announce([capability])
+      }),
+    )
+    return wanted.size === 0
   }
 }
 
-/** @throws when it takes more than `ms`. */
-export function inTime<T>(promise: Promise<T>, ms: number): Promise<T> {
-  const { promise: result, resolve, reject } = Promise.withResolvers<T>()
-  const timer = setTimeout(() => reject(new Error(`it took more than ${ms} ms`)), ms)
-  promise.then(resolve, reject).finally(() => clearTimeout(timer))
-  return result
-}
-
-/** Resolves early when the signal is aborted. */
-function delay(ms: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>()
-  const timer = setTimeout(resolve, ms)
-  timer.unref()
-  const stop = () => resolve()
-  signal.addEventListener('abort', stop, { once: true })
-  return promise.finally(() => {
-    clearTimeout(timer)
-    signal.removeEventListener('abort', stop)
-  })
-}
+const LIST_METHODS = Object.keys(LISTS) as ListMethod[]

@@ -2,10 +2,10 @@
 import type { ClientPeer } from '../caller.ts'
 import { capabilityOf, type Introduction, LEGACY_VERSIONS } from '../upstream/connection.ts'
 
-/** A server that could be reached, and what it answered. */
+/** A server, and what it said of itself; undefined if nobody has met it yet. */
 export interface Introduced {
   server: string
-  introduction: Introduction
+  introduction: Introduction | undefined
 }
 
 interface Capabilities {
@@ -14,7 +14,7 @@ interface Capabilities {
   resources?: { listChanged: true; subscribe?: true }
   logging?: Record<string, never>
   completions?: Record<string, never>
-  tasks?: unknown
+  tasks?: object
 }
 
 /**
@@ -22,28 +22,44 @@ interface Capabilities {
  * has met yet, tools are expected: a client that is not told of any would never ask.
  */
 export function capabilitiesOf(all: readonly Introduced[]): Capabilities {
-  const any = (name: string) =>
-    all.map(({ introduction }) => capabilityOf(introduction, name)).find(Boolean)
-  const subscribe = all.some(
-    ({ introduction }) => capabilityOf(introduction, 'resources')?.subscribe === true,
-  )
-  const tasks = any('tasks')
+  const met = all.flatMap(({ introduction }) => introduction ?? [])
+  const having = (name: string) =>
+    met.map((one) => capabilityOf(one, name)).filter((one) => one !== undefined)
+  const has = (name: string) => having(name).length > 0
+  const subscribe = having('resources').some((one) => one.subscribe === true)
+  const isExpected = met.length < all.length
   return {
-    ...(any('tools') || all.length === 0 ? { tools: { listChanged: true } } : {}),
-    ...(any('prompts') ? { prompts: { listChanged: true } } : {}),
-    ...(any('resources')
+    ...(has('tools') || isExpected ? { tools: { listChanged: true } } : {}),
+    ...(has('prompts') ? { prompts: { listChanged: true } } : {}),
+    ...(has('resources')
       ? { resources: { listChanged: true, ...(subscribe ? { subscribe } : {}) } }
       : {}),
-    ...(any('logging') ? { logging: {} } : {}),
-    ...(any('completions') ? { completions: {} } : {}),
-    ...(tasks ? { tasks } : {}),
+    ...(has('logging') ? { logging: {} } : {}),
+    ...(has('completions') ? { completions: {} } : {}),
+    ...(has('tasks') ? { tasks: having('tasks').reduce((one, other) => united(one, other)) } : {}),
   }
+}
+
+type Members = Readonly<Record<string, unknown>>
+
+function objectOf(value: unknown): Members | undefined {
+  return typeof value === 'object' && value !== null ? (value as Members) : undefined
+}
+
+/** What either has, as deep as capabilities go. */
+function united(one: Members, other: Members, depth = 5): Members {
+  const all = { ...one }
+  for (const [name, value] of Object.entries(other)) {
+    const [ours, theirs] = [objectOf(all[name]), objectOf(value)]
+    all[name] = ours && theirs && depth > 0 ? united(ours, theirs, depth - 1) : (ours ?? value)
+  }
+  return all
 }
 
 /** All instructions, each under the name of its server. */
 export function instructionsOf(all: readonly Introduced[]): string | undefined {
   const parts = all.flatMap(({ server, introduction }) => {
-    const text = introduction.instructions?.trim()
+    const text = introduction?.instructions?.trim()
     return text ? `# ${server}\n\n${text}` : []
   })
   return parts.length > 0 ? parts.join('\n\n') : undefined

@@ -6,30 +6,27 @@
  */
 import { version } from '../../package.json'
 import type { Caller, ClientPeer } from '../caller.ts'
-import { GatewayError, RpcError } from '../errors.ts'
+import { GatewayError } from '../errors.ts'
 import { Json } from '../rpc/json.ts'
 import type { Id } from '../rpc/message.ts'
 import type { RequestOptions } from '../rpc/peer.ts'
-import { type Capability, changedNotice, LISTS, walk } from '../upstream/lists.ts'
+import { type Capability, changedNotice, LISTS } from '../upstream/lists.ts'
 import type { Seat } from '../upstream/seat.ts'
 import type { Upstream } from '../upstream/upstream.ts'
-import { Directory, inTime, type Place } from './directory.ts'
+import { Directory, type Place } from './directory.ts'
 import type { Endpoint, ListedTool, View, Visit } from './endpoint.ts'
 import { capabilitiesOf, instructionsOf, revisionFor } from './introduction.ts'
-import { routed, type Target, unknownName } from './methods.ts'
+import { knowsNothing, routed, stringAt, type Target, unknownName } from './methods.ts'
 import { mayExpand } from './names.ts'
-import { type RulesOf, rulesOf, type Showing, showsResource } from './rules.ts'
-
-interface Member {
-  upstream: Upstream
-  rules: RulesOf
-}
+import { rulesOf, type Showing } from './rules.ts'
+import { type Member, Shelves } from './shelf.ts'
 
 export class Merged implements Endpoint {
   readonly name: string
   readonly #upstreams: readonly Upstream[]
   readonly #showing: Showing
   readonly #members: readonly Member[]
+  readonly #shelves: Shelves
 
   constructor(name: string, upstreams: readonly Upstream[], showing: Showing) {
     this.name = name
@@ -39,10 +36,11 @@ export class Merged implements Endpoint {
       upstream,
       rules: rulesOf(upstream.name, upstream.config, showing),
     }))
+    this.#shelves = new Shelves(this.#members)
   }
 
   visit(client: ClientPeer): Visit {
-    return new MergedVisit(this.#members, client)
+    return new MergedVisit(this.#members, this.#shelves, client)
   }
 
   narrowed({ servers, tools }: View): Endpoint {
@@ -58,7 +56,7 @@ export class Merged implements Endpoint {
   }
 }
 
-/** How many tasks of one client are remembered with their owners. The oldest are forgotten. */
+/** How many tasks that a server has for one client are remembered. The oldest are forgotten. */
 const MAX_TASKS = 10_000
 /** Changes announced within so many ms are announced once. */
 const COALESCED = 10
@@ -67,34 +65,28 @@ class MergedVisit implements Visit {
   readonly #client: ClientPeer
   readonly #places: readonly Place[]
   readonly #directory: Directory
-  readonly #tasks = new Map<string, Seat>()
-  readonly #subscribed = new Map<string, Seat>()
+  readonly #tasks = new Map<Seat, Set<string>>()
   readonly #changed = new Set<Capability>()
 
-  constructor(members: readonly Member[], client: ClientPeer) {
+  constructor(members: readonly Member[], shelves: Shelves, client: ClientPeer) {
     this.#client = client
     const peer = new Coalescing(client, (capability) => this.#announce([capability]))
     this.#places = members.map(({ upstream, rules }) => ({ seat: upstream.seat(peer), rules }))
-    this.#directory = new Directory(this.#places, client.ended, (changed) =>
+    this.#directory = new Directory(this.#places, shelves, client.ended, (changed) =>
       this.#announce(changed),
     )
   }
 
   async initialize(): Promise<Json> {
-    const met = await Promise.all(
-      this.#places.map(async ({ seat }) => {
-        const said = seat.introduced()
-        // Who is late is left out, and is tried again when something is asked of it.
-        const late = said instanceof Promise ? inTime(said, seat.upstream.listTimeout) : said
-        const introduction = await Promise.resolve(late).catch(() => undefined)
-        return introduction ? [{ server: seat.upstream.name, introduction }] : []
-      }),
-    )
-    const introductions = met.flat()
-    const instructions = instructionsOf(introductions)
+    const said = await this.#directory.introductions()
+    const met = this.#places.map(({ seat }, i) => ({
+      server: seat.upstream.name,
+      introduction: said[i],
+    }))
+    const instructions = instructionsOf(met)
     return Json.of({
       protocolVersion: revisionFor(this.#client),
-      capabilities: capabilitiesOf(introductions),
+      capabilities: capabilitiesOf(met),
       serverInfo: { name: 'mcp-gateway', version },
       ...(instructions === undefined ? {} : { instructions }),
     })
@@ -108,15 +100,12 @@ class MergedVisit implements Visit {
       case 'resources/templates/list':
         return this.#directory.page(method, params)
       case 'tools/call':
-        return this.#call(method, params, caller)
       case 'prompts/get':
-        return this.#named(method, routed(method, params)!, caller)
       case 'completion/complete':
-        return this.#complete(method, params, caller)
       case 'resources/read':
       case 'resources/subscribe':
       case 'resources/unsubscribe':
-        return this.#resource(method, params, caller)
+        return this.#routed(method, params, caller)
       case 'logging/setLevel':
         return this.#setLevel(method, params, caller)
       case 'tasks/list':
@@ -139,89 +128,82 @@ class MergedVisit implements Visit {
   }
 
   async tools(): Promise<ListedTool[]> {
-    const { items } = await this.#directory.catalog('tools/list')
-    return items.map(({ owner, exposed, json }) => ({
-      server: owner.seat.upstream.name,
-      name: exposed,
-      json,
+    const all = await this.#directory.all('tools/list')
+    return all.map(({ place, item }) => ({
+      server: place.seat.upstream.name,
+      name: item.exposed,
+      json: item.json,
     }))
   }
 
-  async #named(method: string, target: Target, caller: Caller): Promise<Json> {
+  async #routed(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
+    const target = routed(method, params)!
+    if (target.isUri) return this.#ofOwner(method, target, params, caller)
     const { list, key } = target
     const found = this.#directory.known(list, key) ?? (await this.#directory.find(list, key))
     if (!found) throw unknownName(target)
-    return found.owner.seat.request(method, target.params(found), caller)
-  }
-
-  async #call(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
-    const target = routed(method, params)!
-    if (!params!.member('task')) return this.#named(method, target, caller)
-    const result = await this.#named(method, target, caller)
-    const id = result.member('task')?.member('taskId')?.get<unknown>()
-    const owner = this.#directory.known(target.list, target.key)?.owner.seat
-    if (typeof id === 'string' && owner) this.#own(id, owner)
+    const { seat } = found.place
+    const isTask = method === 'tools/call' && params!.member('task') !== undefined
+    const result = await seat.request(method, target.params(found.item), caller)
+    const id = isTask ? taskOf(result) : undefined
+    if (id !== undefined) this.#own(id, seat)
     return result
-  }
-
-  async #complete(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
-    const target = routed(method, params)!
-    if (target.list === 'prompts/list') return this.#named(method, target, caller)
-    return this.#ofOwner(method, target.key, params, caller)
-  }
-
-  async #resource(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
-    const { key: uri } = routed(method, params)!
-    const subscribed = this.#subscribed.get(uri)
-    if (method === 'resources/unsubscribe' && subscribed) {
-      this.#subscribed.delete(uri)
-      return subscribed.request(method, params, caller)
-    }
-    return this.#ofOwner(method, uri, params, caller)
   }
 
   /** Asks whoever may own a URI, until one does. It may be asked of several: nothing is changed by it. */
   async #ofOwner(
     method: string,
-    uri: string,
+    target: Target,
     params: Json | undefined,
     caller: Caller,
   ): Promise<Json> {
+    if (method === 'resources/subscribe' || method === 'resources/unsubscribe') {
+      const subscribed = this.#places.find(({ seat }) => seat.isSubscribed(target.key))
+      if (subscribed) return subscribed.seat.request(method, params, caller)
+    }
+    const { owners, others } = await this.#owners(target)
     let told: unknown
-    for (const seat of await this.#owners(uri)) {
+    for (const seat of [...owners, ...others]) {
       try {
-        const result = await seat.request(method, params, caller)
-        if (method === 'resources/subscribe') this.#subscribed.set(uri, seat)
-        return result
+        return await seat.request(method, params, caller)
       } catch (error) {
         if (caller.aborted) throw error
-        // What a server says of a URI is nearer to the truth than that another one cannot be reached.
-        if (told === undefined || error instanceof RpcError) told = error
+        // Who only might have known it has nothing to say.
+        if (owners.includes(seat) || !knowsNothing(error)) told ??= error
       }
     }
-    throw told ?? unknownName({ list: 'resources/list', key: uri, params: () => params! })
+    throw told ?? unknownName(target)
   }
 
-  /** The one who lists it; else those whose template fits, then all others that have resources. */
-  async #owners(uri: string): Promise<Seat[]> {
-    const found =
-      this.#directory.known('resources/list', uri) ??
-      (await this.#directory.find('resources/list', uri))
-    if (found) return [found.owner.seat]
-    const { items } = await this.#directory.catalog('resources/templates/list')
-    const fitting = items.filter(({ exposed }) => exposed === uri || mayExpand(exposed, uri))
-    const others = this.#places.filter(({ seat }) => seat.offers('resources'))
-    const all = new Set([...fitting.map(({ owner }) => owner.seat), ...others.map((at) => at.seat)])
-    return [...all].filter((seat) => showsResource(seat.upstream.config, uri))
+  /**
+   * The one who lists a URI or template; else those whose template fits. All others that have resources may know it, too,
+   * but who does not answer is not waited for.
+   */
+  async #owners({ list, key }: Target): Promise<{ owners: Seat[]; others: Seat[] }> {
+    const found = await this.#directory.find(list, key)
+    if (found) return { owners: [found.place.seat], others: [] }
+    const templates = 'resources/templates/list'
+    const all = await this.#directory.all(templates)
+    const isShown = ({ rules }: Place) => rules[templates]!.name(key) !== undefined
+    const fitting = all.filter(({ place, item }) => isShown(place) && mayExpand(item.exposed, key))
+    const owners = [...new Set(fitting.map(({ place }) => place.seat))]
+    const others = this.#places.filter(
+      (place) => isShown(place) && place.seat.offers('resources') && !owners.includes(place.seat),
+    )
+    const there = others.filter((place) => !this.#directory.isMissing(place, templates))
+    const asked = there.length > 0 || owners.length > 0 ? there : others
+    return { owners, others: asked.map(({ seat }) => seat) }
   }
 
   async #setLevel(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
+    stringAt(params, 'level')
     const told = await Promise.allSettled(
       this.#places.map(({ seat }) => seat.establish('logging', method, params, caller)),
     )
     const failure = told.find((result) => result.status === 'rejected')
+    const isTaken = told.some((result) => result.status === 'fulfilled' && result.value)
     // A level that one server does not know may be known to others.
-    if (failure && told.every((result) => result.status === 'rejected')) throw failure.reason
+    if (failure && !isTaken) throw failure.reason
     return Json.of({})
   }
 
@@ -229,10 +211,7 @@ class MergedVisit implements Visit {
     const lists = await Promise.all(
       this.#places.map(async ({ seat }) => {
         if (!seat.isConnected || !seat.offers('tasks')) return []
-        const ask = (page: Json | undefined) => seat.request('tasks/list', page, caller)
-        const tasks = await walk(TASKS, ask, (text, why) => seat.upstream.noise(text, why)).catch(
-          () => [],
-        )
+        const tasks = await seat.walk('tasks/list', TASKS, caller).catch(() => [])
         return tasks.filter(({ key }) => this.#own(key, seat))
       }),
     )
@@ -240,20 +219,26 @@ class MergedVisit implements Visit {
   }
 
   async #task(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
-    const id = params?.member('taskId')?.get<unknown>()
-    const owner = typeof id === 'string' ? this.#tasks.get(id) : undefined
+    const id = stringAt(params, 'taskId')
+    const owner = this.#ownerOf(id)
     if (owner) return owner.request(method, params, caller)
-    throw new GatewayError('name_unknown', `Unknown task: ${params?.member('taskId')?.text}`)
+    throw new GatewayError('name_unknown', `Unknown task: ${id}`)
   }
 
   /** Remembers whose task it is. False if another server has used the id before: the first keeps it. */
   #own(id: string, seat: Seat): boolean {
-    const owner = this.#tasks.get(id)
+    const owner = this.#ownerOf(id)
     if (owner) return owner === seat
-    this.#tasks.set(id, seat)
-    const [oldest] = this.#tasks.keys()
-    if (this.#tasks.size > MAX_TASKS) this.#tasks.delete(oldest!)
+    const tasks = this.#tasks.get(seat) ?? new Set()
+    this.#tasks.set(seat, tasks.add(id))
+    const [oldest] = tasks
+    if (tasks.size > MAX_TASKS) tasks.delete(oldest!)
     return true
+  }
+
+  #ownerOf(task: string): Seat | undefined {
+    for (const [seat, tasks] of this.#tasks) if (tasks.has(task)) return seat
+    return undefined
   }
 
   #announce(changed: Capability[]): void {
@@ -270,6 +255,16 @@ class MergedVisit implements Visit {
 }
 
 const TASKS = { entries: 'tasks', key: 'taskId' }
+
+/** The id of the task that a result has begun; undefined also if that could be two. */
+function taskOf(result: Json): string | undefined {
+  try {
+    const id = result.member('task')?.member('taskId')?.get<unknown>()
+    return typeof id === 'string' ? id : undefined
+  } catch {
+    return undefined
+  }
+}
 
 /** The client as each of the servers sees it. That lists have changed is told once for all of them. */
 class Coalescing implements ClientPeer {

@@ -4,7 +4,7 @@
  * A method that names something goes to the owner of what it names; `routed` finds the name in the params, and puts the
  * original one in its place.
  */
-import { GatewayError } from '../errors.ts'
+import { GatewayError, RpcError } from '../errors.ts'
 import type { Json } from '../rpc/json.ts'
 import type { ListMethod } from '../upstream/lists.ts'
 import { type Item, settled } from './catalog.ts'
@@ -15,6 +15,8 @@ export interface Target {
   list: ListMethod
   /** The exposed name, or the URI. */
   key: string
+  /** URIs are what they are at the server. */
+  isUri: boolean
   /** The params for the owner. */
   params(item: Item<unknown>): Json
 }
@@ -47,6 +49,7 @@ function byName(list: ListMethod, at: Json | undefined, params: Json | undefined
   return {
     list,
     key,
+    isUri: false,
     params({ original, override }) {
       const named = original === key ? params! : params!.with('name', original)
       if (!override) return named
@@ -56,7 +59,7 @@ function byName(list: ListMethod, at: Json | undefined, params: Json | undefined
 }
 
 function byUri(list: ListMethod, at: Json | undefined, params: Json | undefined): Target {
-  return { list, key: stringAt(at, 'uri'), params: () => params! }
+  return { list, key: stringAt(at, 'uri'), isUri: true, params: () => params! }
 }
 
 function byReference(params: Json | undefined): Target {
@@ -68,7 +71,8 @@ function byReference(params: Json | undefined): Target {
   return { ...target, params: (item) => params!.with('ref', target.params(item)) }
 }
 
-function stringAt(json: Json | undefined, name: string): string {
+/** @throws {GatewayError} `invalid_params` if it is none. */
+export function stringAt(json: Json | undefined, name: string): string {
   const value = json?.member(name)?.get<unknown>()
   if (typeof value === 'string') return value
   throw new GatewayError('invalid_params', `${name}: expected a string`)
@@ -86,3 +90,10 @@ export function unknownName({ list, key }: Target): GatewayError {
   const code = list === 'resources/list' ? 'resource_unknown' : 'name_unknown'
   return new GatewayError(code, `Unknown ${KINDS[list]}: ${key}`)
 }
+
+/** Whether a server says that it knows nothing of what it was asked for: there are several ways in use. */
+export function knowsNothing(error: unknown): boolean {
+  return error instanceof RpcError && UNKNOWN.has(error.code)
+}
+
+const UNKNOWN = new Set<number | undefined>([-32002, -32602, -32601])

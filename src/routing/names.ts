@@ -23,6 +23,26 @@ export function isShown(original: string, { allow, block }: Filter): boolean {
   return allow === undefined || allow.some((pattern) => matches(pattern, original))
 }
 
+/**
+ * The same for resources and templates, by their URIs. A pattern may be a template, and means what that gives. Servers
+ * take many spellings for the same resource: one is shown if all of them are, and hidden if one of them is.
+ */
+export function uriFilter({ allow, block }: Filter): (uri: string) => boolean {
+  if (allow === undefined && block.length === 0) return () => true
+  const allowed = allow && [covering(allow), covering(allow.map(plain))]
+  const blocked = [covering(block), covering(block.map(plain))]
+  return (uri) => {
+    const spellings = [uri, plain(uri)]
+    if (blocked.some((covers, i) => covers(spellings[i]!))) return false
+    return allowed === undefined || allowed.every((covers, i) => covers(spellings[i]!))
+  }
+}
+
+function covering(patterns: readonly string[]): (uri: string) => boolean {
+  const all = [...new Set(patterns.flatMap((pattern) => [pattern, expanded(pattern)]))]
+  return (uri) => all.some((pattern) => matches(pattern, uri))
+}
+
 /** The name that clients see; undefined if they do not see it at all. */
 export function exposed(original: string, naming: Naming): string | undefined {
   if (!isShown(original, naming)) return undefined
@@ -67,5 +87,35 @@ export function matches(pattern: string, text: string): boolean {
  * around them: who it belongs to is for its server to say.
  */
 export function mayExpand(template: string, uri: string): boolean {
-  return matches(template.replaceAll('*', '').replace(/\{[^{}]*\}/g, '*'), uri)
+  return matches(expanded(template.replaceAll('*', '')), uri)
+}
+
+function expanded(template: string): string {
+  return template.replace(/\{[^{}]*\}/g, '*')
+}
+
+const URI_PARTS = /^([a-z][a-z\d+.-]*:)?(\/\/[^/?#]*)?([^?#]*)(.*)$/is
+
+/** One spelling for those that servers may take for the same: of letters, escapes, slashes, and steps along the path. */
+function plain(uri: string): string {
+  const [, scheme = '', authority = '', path = '', rest = ''] = URI_PARTS.exec(uri)!
+  const isFile = /^file:$/i.test(scheme) && path.startsWith('/')
+  const host = isFile && /^(\/\/localhost)?$/i.test(authority) ? '//' : authority.toLowerCase()
+  const [first = '', ...steps] = decoded(path).split(/[/\\]+/)
+  const taken: string[] = []
+  for (const step of steps) {
+    if (step === '..') taken.pop()
+    else if (step !== '.') taken.push(step)
+  }
+  return scheme.toLowerCase() + decoded(host) + [first, ...taken].join('/') + decoded(rest)
+}
+
+function decoded(text: string): string {
+  return text.replace(/(?:%[\da-f]{2})+/gi, (escapes) => {
+    try {
+      return decodeURIComponent(escapes)
+    } catch {
+      return escapes
+    }
+  })
 }

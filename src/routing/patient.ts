@@ -7,6 +7,7 @@
 import type { Caller, ClientPeer } from '../caller.ts'
 import { GatewayError } from '../errors.ts'
 import type { Json } from '../rpc/json.ts'
+import { Backoff } from './backoff.ts'
 import type { Endpoint, ListedTool, View, Visit } from './endpoint.ts'
 
 /** How long to wait between two attempts, in ms: doubled each time, up to the second. */
@@ -76,28 +77,30 @@ class PatientVisit implements Visit {
   async restore(): Promise<void> {
     if (this.#restoring) return
     this.#restoring = true
-    let pause = PAUSE
-    while (!this.#ended.aborted) {
-      try {
-        await this.#visit.initialize()
-        break
-      } catch {
-        await pauseFor(pause)
-        pause = Math.min(pause * 2, LONGEST_PAUSE)
-      }
-    }
+    const backoff = new Backoff(PAUSE, LONGEST_PAUSE, this.#ended)
+    while (!(await this.#isThere()) && (await backoff.pause()));
     this.#restoring = false
+  }
+
+  async #isThere(): Promise<boolean> {
+    try {
+      await this.#visit.initialize()
+      return true
+    } catch {
+      return false
+    }
   }
 
   async #patiently<T>(ask: () => Promise<T>, caller?: Caller): Promise<T> {
     const since = performance.now()
-    for (let pause = PAUSE; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
+    const backoff = new Backoff(PAUSE, LONGEST_PAUSE, this.#ended)
+    for (;;) {
       try {
         return await ask()
       } catch (error) {
         const isOver = performance.now() - since > this.#patience
-        if (!isAway(error) || isOver || this.#ended.aborted || caller?.aborted) throw error
-        await pauseFor(pause)
+        if (!isAway(error) || isOver || caller?.aborted) throw error
+        if (!(await backoff.pause())) throw error
         if (caller?.aborted) throw caller.aborted
       }
     }
@@ -107,9 +110,4 @@ class PatientVisit implements Visit {
 /** Whether the server was not there to act on the call. */
 function isAway(error: unknown): boolean {
   return error instanceof GatewayError && error.code === 'upstream_unreachable'
-}
-
-/** With jitter: many bridges wait for the same gateway. */
-function pauseFor(ms: number): Promise<void> {
-  return Bun.sleep(ms * (0.75 + Math.random() / 2))
 }

@@ -2,8 +2,9 @@
 import type { ServerConfig } from '../config/schema.ts'
 import type { Json } from '../rpc/json.ts'
 import type { ListMethod } from '../upstream/lists.ts'
-import { mended, overridden, type Rules } from './catalog.ts'
-import { exposed, fitted, isShown, matches, type Naming } from './names.ts'
+import { overridden, type Rules } from './catalog.ts'
+import { mended } from './mended.ts'
+import { exposed, fitted, matches, type Naming, uriFilter } from './names.ts'
 
 /** How an endpoint shows its servers. */
 export interface Showing {
@@ -54,8 +55,9 @@ export function rulesOf(server: string, config: ServerConfig, showing: Showing):
     }
   }
   if (isMerged || isFilter(resources)) {
+    const isShown = uriFilter(resources)
     const byUri: Rules = {
-      name: (uri) => (isShown(uri, resources) ? uri : undefined),
+      name: (uri) => (isShown(uri) ? uri : undefined),
       fit: asItIs,
       show: (entry) => (isMerged ? orNothing(() => mended(entry, 'resource')) : entry),
     }
@@ -63,11 +65,6 @@ export function rulesOf(server: string, config: ServerConfig, showing: Showing):
     rules['resources/templates/list'] = byUri
   }
   return rules
-}
-
-/** Whether clients see the URI, as far as the configuration knows. */
-export function showsResource({ resources }: ServerConfig, uri: string): boolean {
-  return isShown(uri, resources)
 }
 
 function shower(kind: 'tool' | 'prompt', isMerged: boolean): Rules['show'] {

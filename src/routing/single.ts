@@ -6,32 +6,34 @@
 import type { Caller, ClientPeer } from '../caller.ts'
 import { GatewayError } from '../errors.ts'
 import type { Json } from '../rpc/json.ts'
-import type { ListMethod } from '../upstream/lists.ts'
+import { isList } from '../upstream/lists.ts'
 import type { Seat } from '../upstream/seat.ts'
 import type { Upstream } from '../upstream/upstream.ts'
-import { merge } from './catalog.ts'
-import { Directory, type Place } from './directory.ts'
+import { Directory, type Found, type Place } from './directory.ts'
 import type { Endpoint, ListedTool, View, Visit } from './endpoint.ts'
-import { routed, unknownName } from './methods.ts'
+import { routed, type Target, unknownName } from './methods.ts'
 import { type RulesOf, rulesOf, type Showing } from './rules.ts'
+import { Shelves } from './shelf.ts'
 
 export class Single implements Endpoint {
   readonly name: string
   readonly #upstream: Upstream
   readonly #showing: Showing
   readonly #rules: RulesOf
+  readonly #shelves: Shelves
 
   constructor(name: string, upstream: Upstream, showing: Showing) {
     this.name = name
     this.#upstream = upstream
     this.#showing = showing
     this.#rules = rulesOf(upstream.name, upstream.config, showing)
+    this.#shelves = new Shelves([{ upstream, rules: this.#rules }])
   }
 
   visit(client: ClientPeer): Visit {
     const seat = this.#upstream.seat(client)
     if (Object.keys(this.#rules).length === 0) return new Through(seat)
-    return new Ruled({ seat, rules: this.#rules }, client)
+    return new Ruled({ seat, rules: this.#rules }, this.#shelves, client)
   }
 
   narrowed({ servers, tools }: View): Endpoint {
@@ -78,9 +80,9 @@ class Ruled implements Visit {
   readonly #place: Place
   readonly #directory: Directory
 
-  constructor(place: Place, client: ClientPeer) {
+  constructor(place: Place, shelves: Shelves, client: ClientPeer) {
     this.#place = place
-    this.#directory = new Directory([place], client.ended, () => {})
+    this.#directory = new Directory([place], shelves, client.ended, () => {})
   }
 
   initialize(): Promise<Json> {
@@ -89,23 +91,17 @@ class Ruled implements Visit {
 
   async request(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
     const { seat, rules } = this.#place
-    if (method in rules) {
+    if (isList(method) && rules[method]) {
       // Its failure is the client's to know: there is nothing else on this endpoint.
-      await seat.list(method as ListMethod)
-      return this.#directory.page(method as ListMethod, params)
+      await seat.list(method)
+      return this.#directory.page(method, params)
     }
     const target = routed(method, params)
     if (!target || !rules[target.list]) return seat.request(method, params, caller)
-
-    let found = this.#directory.known(target.list, target.key)
-    if (!found) {
-      // Without its list nobody can tell what a name stands for.
-      await seat.list(target.list)
-      found = await this.#directory.find(target.list, target.key)
-    }
-    if (found) return seat.request(method, target.params(found), caller)
+    const found = this.#directory.known(target.list, target.key) ?? (await this.#look(target))
+    if (found) return seat.request(method, target.params(found.item), caller)
     // What the list does not show may be there all the same, unless it was hidden on purpose.
-    if (this.#isHidden(target.list, target.key)) throw unknownName(target)
+    if (rules[target.list]!.name(target.key) !== target.key) throw unknownName(target)
     return seat.request(method, params, caller)
   }
 
@@ -114,17 +110,19 @@ class Ruled implements Visit {
   }
 
   async tools(): Promise<ListedTool[]> {
-    const list = await this.#place.seat.list('tools/list')
-    const rules = this.#place.rules['tools/list']
-    const server = this.#place.seat.upstream.name
-    if (!rules) return list.map(({ key, json }) => ({ server, name: key, json }))
-    const { items } = merge([{ owner: this.#place, list, rules }])
-    return items.map(({ exposed, json }) => ({ server, name: exposed, json }))
+    const { seat, rules } = this.#place
+    const server = seat.upstream.name
+    const list = await seat.list('tools/list')
+    if (!rules['tools/list']) return list.map(({ key, json }) => ({ server, name: key, json }))
+    const all = await this.#directory.all('tools/list')
+    return all.map(({ item: { exposed, json } }) => ({ server, name: exposed, json }))
   }
 
-  /** By a filter, or behind another name. */
-  #isHidden(list: ListMethod, key: string): boolean {
-    const rules = this.#place.rules[list]!
-    return rules.name(key) !== key
+  async #look({ list, key, isUri }: Target): Promise<Found | undefined> {
+    // URIs are what they are at the server: there is nothing to look up.
+    if (isUri) return undefined
+    // Without its list nobody can tell what a name stands for.
+    await this.#place.seat.list(list)
+    return this.#directory.find(list, key)
   }
 }

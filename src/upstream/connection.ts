@@ -21,6 +21,9 @@ export const LEGACY_VERSIONS = [
   '2024-10-07',
 ]
 
+/** What a server says of itself is kept, and shown along with what others say. No more than this, in characters. */
+const MAX_INTRODUCTION = 1024 * 1024
+
 /** What a server says of itself when it is met. */
 export interface Introduction {
   /** Its result of `initialize`, as it came. */
@@ -51,6 +54,7 @@ export class Connection {
   readonly #observer: ConnectionObserver
   readonly #channel: Channel
   #introduction: Introduction | undefined
+  #closed: Error | undefined
 
   private constructor(
     server: string,
@@ -94,6 +98,11 @@ export class Connection {
     return this.#introduction!
   }
 
+  /** Why it takes no more calls; undefined while it does. */
+  get closed(): Error | undefined {
+    return this.#closed
+  }
+
   /** Relays a call of the client's, if it serves one: then progress and cancellation go along. */
   request(
     method: string,
@@ -122,13 +131,13 @@ export class Connection {
       ? introduction
       : introduction.with('protocolVersion', LEGACY_VERSIONS[0])
     // Not cancellable: initialize must not be cancelled (2025-11-25, basic/utilities/cancellation).
-    const answer = await within(deadline, this.#channel.request('initialize', hello), () => {
-      return new GatewayError(
+    const late = () =>
+      new GatewayError(
         'upstream_unreachable',
         `server "${this.#server}" did not answer initialize within ${deadline} ms`,
         { server: this.#server, hint: 'run its command by hand to see what it waits for' },
       )
-    })
+    const answer = await within(this.#channel.request('initialize', hello), { ms: deadline, late })
     this.#introduction = introductionOf(this.#server, answer)
     this.#channel.notify('notifications/initialized')
   }
@@ -140,6 +149,7 @@ export class Connection {
       onOver: (method, outcome, ms) => this.#observer.onCall(method, outcome, ms),
       onMalformed: (text, why) => this.#complain(text, why),
       onClose: (reason) => {
+        this.#closed = reason
         this.#client.ended.removeEventListener('abort', this.#leave)
         this.#observer.onClose(this, reason)
       },
@@ -178,8 +188,15 @@ export class Connection {
   }
 }
 
-/** @throws {GatewayError} `upstream_protocol` if it speaks no revision that we do. */
+/** @throws {GatewayError} `upstream_protocol` if it is endless, or of no revision that we speak. */
 function introductionOf(server: string, result: Json): Introduction {
+  if (result.text.length > MAX_INTRODUCTION) {
+    throw new GatewayError(
+      'upstream_protocol',
+      `server "${server}" answered initialize with more than ${MAX_INTRODUCTION} characters`,
+      { server },
+    )
+  }
   const { capabilities, instructions } = result.get<Record<string, unknown>>() ?? {}
   if (!isLegacy(result.member('protocolVersion'))) {
     throw new GatewayError(
@@ -203,11 +220,13 @@ function isLegacy(version: Json | undefined): boolean {
   return LEGACY_VERSIONS.some((known) => version?.text === `"${known}"`)
 }
 
-async function within<T>(ms: number, promise: Promise<T>, late: () => Error): Promise<T> {
-  const { promise: deadline, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(() => reject(late()), ms)
+/** What a promise resolves to, if it does in time. Without a deadline it may take for ever. */
+export async function within<T>(promise: Promise<T>, deadline: Deadline | undefined): Promise<T> {
+  if (!deadline) return promise
+  const { promise: late, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => reject(deadline.late()), deadline.ms)
   try {
-    return await Promise.race([promise, deadline])
+    return await Promise.race([promise, late])
   } finally {
     clearTimeout(timer)
   }

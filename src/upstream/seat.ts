@@ -8,22 +8,32 @@ import type { Caller, ClientPeer } from '../caller.ts'
 import { GatewayError, RpcError } from '../errors.ts'
 import type { Json } from '../rpc/json.ts'
 import type { Id } from '../rpc/message.ts'
-import type { RequestOptions } from '../rpc/peer.ts'
-import { type Connection, capabilityOf, type Introduction } from './connection.ts'
-import { changedNotice, LISTS, type List, type ListMethod, walk } from './lists.ts'
+import type { Deadline, RequestOptions } from '../rpc/peer.ts'
+import { type Connection, capabilityOf, type Introduction, within } from './connection.ts'
+import {
+  changedNotice,
+  KeptList,
+  LISTS,
+  type List,
+  type ListMethod,
+  type Shape,
+  walk,
+} from './lists.ts'
 import type { Upstream } from './upstream.ts'
 
-/** How long a list is believed, in ms, of a server that does not announce changes. */
+/** How long a list is believed, in ms, of a server that does not announce changes, or may not be heard when it does. */
 const BELIEVED = 30_000
+/** How many subscriptions are set up again. The oldest are not. */
+const MAX_STANDING = 10_000
 const METHOD_NOT_FOUND = -32601
 
 export class Seat {
   readonly upstream: Upstream
   readonly #client: ClientPeer
   readonly #timeout: number | undefined
-  readonly #lists = new Map<ListMethod, Kept>()
+  readonly #lists = new Map<ListMethod, KeptList>()
   /** What is to be said again on a new connection, by what it is about. */
-  readonly #standing = new Map<string, { method: string; params: Json | undefined }>()
+  readonly #standing = new Map<string, Standing>()
   #connection: Connection | undefined
   #opening: Promise<Connection> | undefined
 
@@ -33,18 +43,23 @@ export class Seat {
     this.#timeout = upstream.config.timeout
   }
 
-  /** Connects if need be. The server's own answer to `initialize`. */
+  /**
+   * Connects if need be. The server's own answer to `initialize`.
+   *
+   * @throws {GatewayError} naming the server, if it cannot be reached.
+   * @throws {RpcError} if the server refuses.
+   */
   async initialize(): Promise<Json> {
-    return (await this.#connect()).introduction.result
+    try {
+      return (await this.#connect()).introduction.result
+    } catch (error) {
+      throw error instanceof GatewayError && error.cause instanceof RpcError ? error.cause : error
+    }
   }
 
   /** What the server says of itself, from memory if it has met a client like this one before. */
   introduced(): Introduction | Promise<Introduction> {
     return this.#known ?? this.#connect().then(({ introduction }) => introduction)
-  }
-
-  get #known(): Introduction | undefined {
-    return this.#connection?.introduction ?? this.upstream.remembered(this.#client)
   }
 
   /**
@@ -54,10 +69,9 @@ export class Seat {
    * @throws {RpcError} the server's own.
    */
   request(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
+    if (STANDING.has(method)) return this.#stand(method, params, caller)
     const connection = this.#connection
-    if (!connection || this.#timeout !== undefined || STANDING.has(method)) {
-      return this.#carefully(method, params, caller)
-    }
+    if (!connection || this.#timeout !== undefined) return this.#carefully(method, params, caller)
     const answer = connection.request(method, params, caller)
     if (this.upstream.config.kind === 'command') return answer
     return answer.catch((error) => this.#again(error, method, params, caller))
@@ -65,26 +79,42 @@ export class Seat {
 
   /**
    * What is to hold on this connection and on those to come, and needs none to be opened for it: of effect where the
-   * server has the capability.
+   * server has the capability. Resolves to whether the server was told.
+   *
+   * @throws {GatewayError} `upstream_timeout`, also if calls may take for ever: others may have to wait for this.
    */
   async establish(
     capability: string,
     method: string,
     params: Json | undefined,
     caller: Caller,
-  ): Promise<void> {
-    this.#remember(method, params)
-    if (this.offers(capability)) await this.#connection?.request(method, params, caller)
+  ): Promise<boolean> {
+    this.#remember(aboutOf(method, params), { method, params, capability })
+    if (!this.#connection || !this.offers(capability)) return false
+    await this.#connection.request(method, params, caller, this.#deadline(method))
+    return true
   }
 
-  /** Tells the server what the client has to say, if they are in touch. */
+  /** Whether the client is told when a resource changes. */
+  isSubscribed(uri: string): boolean {
+    return this.#standing.has(subscriptionTo(uri))
+  }
+
+  /** Tells the server what the client has to say, if they are in touch or about to be. */
   notify(method: string, params: Json | undefined): void {
-    this.#connection?.notify(method, params)
+    if (this.#connection) this.#connection.notify(method, params)
+    else {
+      this.#opening?.then(
+        (connection) => connection.notify(method, params),
+        () => {},
+      )
+    }
   }
 
   /** Whether the server has said that it has a capability. Nobody is asked. */
   offers(capability: string): boolean {
-    return this.#known !== undefined && capabilityOf(this.#known, capability) !== undefined
+    const known = this.#known
+    return known !== undefined && capabilityOf(known, capability) !== undefined
   }
 
   /** Whether the server could be asked without opening anything. */
@@ -102,10 +132,7 @@ export class Seat {
   list(method: ListMethod): List | Promise<List> {
     const kept = this.#kept(method)
     if (this.#connection && kept.isFresh) return kept.list!
-    kept.asking ??= this.#walk(method, kept).finally(() => {
-      kept.asking = undefined
-    })
-    return kept.asking
+    return kept.shared(() => onceMore(() => this.#ask(method, kept)))
   }
 
   /** What the server listed last, however long ago; undefined if it never has. */
@@ -113,30 +140,49 @@ export class Seat {
     return this.#lists.get(method)?.list
   }
 
-  async #carefully(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
-    const ms = this.#timeout
-    const since = performance.now()
-    const late = () => this.#late(`did not answer ${method} within its timeout of ${ms} ms`)
-    const ask = async () => {
-      const connecting = this.#connect()
-      const connection = await (ms === undefined ? connecting : within(ms, connecting, late))
-      const left = ms === undefined ? undefined : Math.max(1, ms - (performance.now() - since))
-      return connection.request(
-        method,
-        params,
-        caller,
-        left === undefined ? left : { ms: left, late },
-      )
+  /**
+   * What the server lists just now, by any method.
+   *
+   * @throws as {@link list} does.
+   */
+  async walk(method: string, shape: Shape, caller?: Caller): Promise<List> {
+    const connection = await this.#connect()
+    const ask = (params: Json | undefined) =>
+      connection.request(method, params, caller, this.#deadline(method))
+    try {
+      return await walk(shape, ask, (text, why) => this.upstream.noise(text, why))
+    } catch (error) {
+      throw this.#named(error)
     }
-    const result = await ask().catch((error) => {
-      if (!isLost(error)) throw error
-      return ask()
-    })
-    if (STANDING.has(method)) this.#remember(method, params)
+  }
+
+  get #known(): Introduction | undefined {
+    return this.#connection?.introduction ?? this.upstream.remembered(this.#client)
+  }
+
+  /** What the client wants from now on. */
+  async #stand(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
+    // Nothing that could be meant in two ways may be acted on.
+    const about = aboutOf(method, params)
+    const result = await this.#carefully(method, params, caller)
+    if (method === 'resources/unsubscribe') this.#standing.delete(about)
+    else this.#remember(about, { method, params })
     return result
   }
 
-  /** A server that no longer knew the session has not acted on the call. */
+  #carefully(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
+    const ms = this.#timeout
+    const since = performance.now()
+    const late = () => this.#late(`did not answer ${method} within its timeout of ${ms} ms`)
+    const left = (): Deadline | undefined =>
+      ms === undefined ? undefined : { ms: Math.max(1, ms - (performance.now() - since)), late }
+    return onceMore(async () => {
+      const connection = await within(this.#connect(), left())
+      return connection.request(method, params, caller, left())
+    })
+  }
+
+  /** The same for a call on a connection that was there. */
   #again(error: unknown, method: string, params: Json | undefined, caller: Caller): Promise<Json> {
     if (!isLost(error)) throw error
     return this.#connect().then((connection) => connection.request(method, params, caller))
@@ -153,47 +199,59 @@ export class Seat {
   async #open(): Promise<Connection> {
     this.#client.ended.throwIfAborted()
     let gone: Error | undefined
-    let connection: Connection | undefined
-    connection = await this.upstream.open(this.#client, (reason) => {
+    let opened: Connection | undefined
+    const connection = await this.upstream.open(this.#client, (reason) => {
       gone ??= reason
-      if (this.#connection === connection) this.#connection = undefined
+      if (this.#connection === opened) this.#connection = undefined
       for (const kept of this.#lists.values()) kept.forget()
     })
-    const opened = connection
-    const again = [...this.#standing.values()].map(({ method, params }) =>
-      opened.request(method, params, undefined, this.#deadline(method)),
-    )
-    // What the server refuses now, it would refuse a client that came back, too.
-    await Promise.allSettled(again)
+    opened = connection
+    const said = new Set<Standing>()
+    // The client may add to it meanwhile.
+    for (let again = this.#unsaid(said, connection); again.length > 0; ) {
+      // What the server refuses now, it would refuse a client that came back, too.
+      await Promise.allSettled(
+        again.map(({ method, params }) =>
+          connection.request(method, params, undefined, this.#deadline(method)),
+        ),
+      )
+      again = this.#unsaid(said, connection)
+    }
     if (gone) throw gone
     this.#connection = connection
     return connection
   }
 
-  async #walk(method: ListMethod, kept: Kept): Promise<List> {
+  /** What is to hold on a connection and was not said there yet. From now on it counts as said. */
+  #unsaid(said: Set<Standing>, { introduction }: Connection): Standing[] {
+    const isOfEffect = ({ capability }: Standing) =>
+      capability === undefined || capabilityOf(introduction, capability) !== undefined
+    const unsaid = [...this.#standing.values()].filter((one) => !said.has(one) && isOfEffect(one))
+    for (const one of unsaid) said.add(one)
+    return unsaid
+  }
+
+  async #ask(method: ListMethod, kept: KeptList): Promise<List> {
     const connection = await this.#connect()
     const { capability } = LISTS[method]
     const offered = capabilityOf(connection.introduction, capability)
-    if (!offered) return kept.keep([], Number.POSITIVE_INFINITY)
-    const seen = kept.changes
-    const list = await walk(
-      LISTS[method],
-      (params) => connection.request(method, params, undefined, this.#deadline(method)),
-      (text, why) => this.upstream.noise(text, why),
-    ).catch((error) => {
+    const { changes } = kept
+    if (!offered) return kept.keep([], changes, Number.POSITIVE_INFINITY)
+    const list = await this.walk(method, LISTS[method]).catch((error) => {
       // Many have resources and no notion of templates.
       if (error instanceof RpcError && error.code === METHOD_NOT_FOUND) return []
-      throw this.#named(error)
+      throw error
     })
-    const announces = offered.listChanged === true
-    const believed = kept.changes === seen ? (announces ? Number.POSITIVE_INFINITY : BELIEVED) : 0
-    return kept.keep(list, believed)
+    // Behind a URL there may be no stream on which we would hear of a change, or a broken one.
+    const isHeard = offered.listChanged === true && this.upstream.config.kind === 'command'
+    const believed = isHeard ? Number.POSITIVE_INFINITY : BELIEVED
+    return kept.keep(this.upstream.shared(method, list), changes, believed)
   }
 
-  #kept(method: ListMethod): Kept {
+  #kept(method: ListMethod): KeptList {
     const known = this.#lists.get(method)
     if (known) return known
-    const kept = new Kept()
+    const kept = new KeptList()
     this.#lists.set(method, kept)
     return kept
   }
@@ -204,13 +262,14 @@ export class Seat {
     }
   }
 
-  #remember(method: string, params: Json | undefined): void {
-    const uri = params?.member('uri')?.text ?? ''
-    if (method === 'resources/unsubscribe') this.#standing.delete(`resources/subscribe ${uri}`)
-    else this.#standing.set(`${method} ${uri}`, { method, params })
+  #remember(about: string, standing: Standing): void {
+    this.#standing.delete(about)
+    this.#standing.set(about, standing)
+    const [oldest] = this.#standing.keys()
+    if (this.#standing.size > MAX_STANDING) this.#standing.delete(oldest!)
   }
 
-  #deadline(method: string) {
+  #deadline(method: string): Deadline {
     const ms = this.upstream.listTimeout
     return { ms, late: () => this.#late(`did not answer ${method} within ${ms} ms`) }
   }
@@ -228,30 +287,24 @@ export class Seat {
 }
 
 /** What holds for as long as the client stays, whatever becomes of the connection. */
+interface Standing {
+  method: string
+  params: Json | undefined
+  /** Without it the server need not be told. */
+  capability?: string
+}
+
+/** The methods by which a client says what is to hold, or no longer. */
 const STANDING = new Set(['logging/setLevel', 'resources/subscribe', 'resources/unsubscribe'])
 
-/** One list, with how far it can be believed. */
-class Kept {
-  list: List | undefined
-  asking: Promise<List> | undefined
-  /** How often the server has said that it changed. */
-  changes = 0
-  #believedUntil = 0
+/** What a request of those is about. @throws {DuplicateMemberError} if that could be two things. */
+function aboutOf(method: string, params: Json | undefined): string {
+  if (method === 'logging/setLevel') return method
+  return subscriptionTo(String(params?.member('uri')?.get<unknown>()))
+}
 
-  get isFresh(): boolean {
-    return performance.now() < this.#believedUntil
-  }
-
-  keep(list: List, believed: number): List {
-    this.list = list
-    this.#believedUntil = performance.now() + believed
-    return list
-  }
-
-  forget(): void {
-    this.changes++
-    this.#believedUntil = 0
-  }
+function subscriptionTo(uri: string): string {
+  return `resource ${uri}`
 }
 
 /** The client as the server sees it, with an ear on what it is told. */
@@ -282,16 +335,14 @@ class Listening implements ClientPeer {
   }
 }
 
-function isLost(error: unknown): boolean {
-  return error instanceof GatewayError && error.code === 'upstream_session_lost'
+/** Asks again if the server no longer knew the session: then it has not acted on what it was asked. */
+function onceMore<T>(ask: () => Promise<T>): Promise<T> {
+  return ask().catch((error) => {
+    if (!isLost(error)) throw error
+    return ask()
+  })
 }
 
-async function within<T>(ms: number, promise: Promise<T>, late: () => Error): Promise<T> {
-  const { promise: deadline, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(() => reject(late()), ms)
-  try {
-    return await Promise.race([promise, deadline])
-  } finally {
-    clearTimeout(timer)
-  }
+function isLost(error: unknown): boolean {
+  return error instanceof GatewayError && error.code === 'upstream_session_lost'
 }

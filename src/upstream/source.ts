@@ -39,16 +39,20 @@ export function sourceOf(name: string, config: ServerConfig, observe: Observer):
 /** What is shorter may be anything. */
 const SHORTEST_SECRET = 6
 
-function without(secrets: string[], text: string): string {
-  let clean = text
-  for (const value of secrets) {
-    if (value.length >= SHORTEST_SECRET) clean = clean.replaceAll(value, '[secret]')
-  }
-  return clean
+/** Takes secrets out of texts, also where each line of one stands for itself, or inside of JSON. */
+function redactor(secrets: string[]): (text: string) => string {
+  const spellings = secrets
+    .flatMap((value) => [value, ...value.split(/[\r\n]+/), JSON.stringify(value).slice(1, -1)])
+    .filter((spelling) => spelling.length >= SHORTEST_SECRET)
+    // Of one that begins like another, the rest would stay.
+    .sort((a, b) => b.length - a.length)
+  const all = [...new Set(spellings)]
+  return (text) => all.reduce((clean, spelling) => clean.replaceAll(spelling, '[secret]'), text)
 }
 
 class Commands implements Source {
   readonly hint: string
+  readonly redact: (text: string) => string
   readonly #name: string
   readonly #config: CommandServer
   readonly #observe: Observer
@@ -61,6 +65,7 @@ class Commands implements Source {
     this.#config = config
     this.#observe = observe
     this.hint = `run the command of mcpServers.${name} by hand to see what it says`
+    this.redact = redactor(Object.values(config.env))
   }
 
   get obstacle(): string | undefined {
@@ -97,10 +102,6 @@ class Commands implements Source {
     const said = this.#started.get(transport)?.stderr
     const line = said?.trimEnd().split('\n').at(-1)?.trim().slice(0, 300)
     return line ? this.redact(`stderr: ${line}`) : undefined
-  }
-
-  redact(text: string): string {
-    return without(Object.values(this.#config.env), text)
   }
 
   async close(reason: Error): Promise<void> {
@@ -144,6 +145,7 @@ class Site implements Source {
   readonly obstacle = undefined
   readonly hint: string
   readonly processes = 0
+  readonly redact: (text: string) => string
   readonly #name: string
   readonly #config: RemoteServer
   readonly #observe: Observer
@@ -157,6 +159,7 @@ class Site implements Source {
     this.#observe = observe
     this.#transport = config.transport
     this.hint = `check mcpServers.${name}.url, and whether the server runs`
+    this.redact = redactor(secretsOf(config))
   }
 
   connect(receiver: Receiver, onSessionLost: (reason: Error) => void): Transport {
@@ -185,16 +188,6 @@ class Site implements Source {
 
   lastWords(): undefined {}
 
-  redact(text: string): string {
-    const { url, headers } = this.#config
-    const { username, password, searchParams } = new URL(url)
-    const schemes = Object.values(headers).map((value) => value.replace(/^\w+ +/, ''))
-    return without(
-      [...Object.values(headers), ...schemes, username, password, ...searchParams.values()],
-      text,
-    )
-  }
-
   async close(reason: Error): Promise<void> {
     const open = [...this.#open.values()]
     for (const { receiver } of open) receiver.closed(reason)
@@ -219,6 +212,13 @@ class Site implements Source {
       cause: reason,
     })
   }
+}
+
+function secretsOf({ url, headers }: RemoteServer): string[] {
+  const { username, password, searchParams } = new URL(url)
+  const values = Object.values(headers)
+  const credentials = values.map((value) => value.replace(/^\w+ +/, ''))
+  return [...values, ...credentials, username, password, ...searchParams.values()]
 }
 
 /** Why the command cannot be started; undefined if nothing is in its way. */

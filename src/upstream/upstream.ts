@@ -9,6 +9,7 @@ import { GatewayError, RpcError, toError } from '../errors.ts'
 import type { Observer } from '../events.ts'
 import type { Connect, Transport } from '../rpc/peer.ts'
 import { Connection, type Introduction } from './connection.ts'
+import { type List, type ListMethod, older } from './lists.ts'
 import { Seat } from './seat.ts'
 import { type Source, sourceOf } from './source.ts'
 
@@ -32,6 +33,11 @@ const STARTUP_DEADLINE = 60_000
 /** How many kinds of clients are remembered with what the server answers them. */
 const MAX_REMEMBERED = 64
 const MAX_NOTICES = 50
+/** A server that fails is tried again after so many ms: doubled each time, up to the second. */
+const PAUSE = 1_000
+const LONGEST_PAUSE = 30_000
+/** What a server says may be of any length. This much of it is told, in characters. */
+const MAX_TOLD = 500
 
 export class Upstream {
   readonly name: string
@@ -42,8 +48,12 @@ export class Upstream {
   readonly #source: Source
   readonly #connections = new Set<Connection>()
   readonly #introductions = new Map<string, Introduction>()
+  readonly #lists = new Map<ListMethod, List>()
   readonly #notices = new Set<string>()
   readonly #missedBy = new Set<object>()
+  /** When a server that fails was last tried without being needed, and how long not to try it again. */
+  #tried = 0
+  #pause = 0
   #state: State = 'ready'
   #reason: string | undefined
 
@@ -78,9 +88,18 @@ export class Upstream {
     return this.#introductions.get(kindOf(client))
   }
 
+  /** A list that it gave, or the same as somebody else has got it last: most clients see the same. */
+  shared(method: ListMethod, list: List): List {
+    const shared = older(this.#lists.get(method), list)
+    this.#lists.set(method, shared)
+    return shared
+  }
+
   /** Says once, in the log and on /health, that something of the server is not shown as it is. */
-  notice(text: string): void {
-    if (this.#notices.has(text) || this.#notices.size >= MAX_NOTICES) return
+  notice(said: string): void {
+    if (this.#notices.size >= MAX_NOTICES) return
+    const text = this.#told(said)
+    if (this.#notices.has(text)) return
     this.#notices.add(text)
     this.#observe({ type: 'upstream_note', server: this.name, text })
   }
@@ -90,7 +109,17 @@ export class Upstream {
     this.#missedBy.add(who)
   }
 
-  /** Nobody of that name does any more. */
+  /** Whether to try it again just now. While it fails it is not tried by all who miss it, but ever less often. */
+  mayTry(): boolean {
+    if (this.#state !== 'failing') return true
+    const now = performance.now()
+    if (now - this.#tried < this.#pause) return false
+    this.#tried = now
+    this.#pause = Math.min(Math.max(PAUSE, this.#pause * 2), LONGEST_PAUSE)
+    return true
+  }
+
+  /** They have them again, or want them no more. */
   backFor(who: object): void {
     this.#missedBy.delete(who)
   }
@@ -110,8 +139,8 @@ export class Upstream {
    * A connection of this client's own, for its seat. It closes itself when the client leaves.
    *
    * @param onGone it takes no more calls, for this reason; those in flight may still be answered.
-   * @throws {GatewayError} naming the server; whatever the client left with, if it does meanwhile.
-   * @throws {RpcError} if the server refuses.
+   * @throws {GatewayError} naming the server, caused by an `RpcError` if that is its refusal; whatever the client left
+   *   with, if it does meanwhile.
    */
   async open(client: ClientPeer, onGone: (reason: Error) => void): Promise<Connection> {
     if (this.#state === 'stopped') throw this.#stopped()
@@ -141,6 +170,8 @@ export class Upstream {
         },
         STARTUP_DEADLINE,
       )
+      // As soon as it was open.
+      if (connection.closed) throw connection.closed
     } catch (error) {
       throw this.#cannotOpen(error, client, transport)
     }
@@ -148,6 +179,7 @@ export class Upstream {
     this.#remember(client, connection.introduction)
     this.#state = 'ready'
     this.#reason = undefined
+    this.#pause = 0
     const ms = Math.round(performance.now() - started)
     this.#observe({ type: 'upstream_ready', server: this.name, ms })
     return connection
@@ -163,6 +195,11 @@ export class Upstream {
     })
   }
 
+  #told(text: string): string {
+    const clean = this.#source.redact(text)
+    return clean.length > MAX_TOLD ? `${clean.slice(0, MAX_TOLD)}…` : clean
+  }
+
   #cannotOpen(error: unknown, client: ClientPeer, transport: Transport | undefined): unknown {
     // A client that left says nothing about the server.
     if (client.ended.aborted || this.#state === 'stopped') {
@@ -170,13 +207,11 @@ export class Upstream {
       this.#observe({ type: 'upstream_closed', server: this.name, reason })
       return error
     }
-    if (error instanceof RpcError) {
-      const refusal = `server "${this.name}" refused initialize: ${error.error.text}`
-      this.#fail(this.#source.redact(refusal))
-      return error
-    }
     const words = transport && this.#source.lastWords(transport)
-    const reason = this.#source.redact(toError(error).message) + (words ? ` (${words})` : '')
+    const reason =
+      error instanceof RpcError
+        ? this.#told(`server "${this.name}" refused initialize: ${error.error.text}`)
+        : this.#told(toError(error).message) + (words ? ` (${words})` : '')
     this.#fail(reason)
     const known = error instanceof GatewayError ? error : undefined
     return new GatewayError(known?.code ?? 'upstream_unreachable', reason, {

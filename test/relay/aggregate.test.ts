@@ -3,71 +3,23 @@ import { describe, expect, test } from 'bun:test'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import {
+  ask,
+  called,
+  heard,
+  introducing,
+  listing,
+  tool,
+  toolNames,
+  withTools,
+} from '../support/asking.ts'
 import { dialSdk1 } from '../support/clients.ts'
 import { startGateway, stdio } from '../support/gateway.ts'
-import { eventsOf, RawSession, request } from '../support/http.ts'
-import { type Answering, json, result, SESSION, startRemote } from '../support/servers/remote.ts'
+import { RawSession } from '../support/http.ts'
+import { type Answering, json, result, startRemote } from '../support/servers/remote.ts'
 
 const everything = (name: string) =>
   stdio('everything', { args: [...stdio('everything').args!, '--name', name] })
-
-const introduction = (capabilities: object, instructions?: string) =>
-  JSON.stringify({
-    protocolVersion: '2025-11-25',
-    capabilities,
-    serverInfo: { name: 'remote', version: '1' },
-    instructions,
-  })
-
-const introducing =
-  (capabilities: object, instructions?: string): Answering =>
-  ({ id }) =>
-    json(result(id, introduction(capabilities, instructions)), 200, { 'mcp-session-id': SESSION })
-
-const tool = (name: string) => ({ name, inputSchema: { type: 'object' } })
-const listing =
-  (...names: string[]): Answering =>
-  ({ id }) =>
-    json(result(id, JSON.stringify({ tools: names.map(tool) })))
-
-/** A remote server with these tools, which answer with their own names. */
-const withTools = (names: string[], on: Record<string, Answering> = {}) =>
-  startRemote({
-    initialize: introducing({ tools: {} }),
-    'tools/list': listing(...names),
-    'tools/call': ({ id, params }) =>
-      json(result(id, JSON.stringify({ content: [{ type: 'text', text: params.name }] }))),
-    ...on,
-  })
-
-async function ask(session: RawSession, method: string, params?: unknown) {
-  const response = await session.post(request(1, method, params))
-  const type = response.headers.get('content-type')
-  const text =
-    type === 'application/json'
-      ? await response.text()
-      : (await Array.fromAsync(eventsOf(response))).at(-1)!.data
-  return JSON.parse(text)
-}
-
-const toolNames = async (session: RawSession) =>
-  (await ask(session, 'tools/list')).result.tools.map(({ name }: { name: string }) => name)
-
-const called = async (session: RawSession, name: string) => {
-  const { result, error } = await ask(session, 'tools/call', { name, arguments: {} })
-  return result?.content[0].text ?? error
-}
-
-/** Reads the session's own stream until something of this method is said. */
-async function heard(session: RawSession, method: string) {
-  const stop = new AbortController()
-  for await (const { data } of eventsOf(await session.listen({}, stop.signal))) {
-    if (data !== '' && JSON.parse(data).method === method) {
-      stop.abort()
-      return
-    }
-  }
-}
 
 describe('merged', () => {
   test('tools come in the order of the configuration, under the names of their servers', async () => {

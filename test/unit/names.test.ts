@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import * as v from 'valibot'
 import { ServerSchema } from '../../src/config/server.ts'
 import { type Catalog, merge, settled } from '../../src/routing/catalog.ts'
-import { exposed, fitted, matches, mayExpand } from '../../src/routing/names.ts'
+import { exposed, fitted, matches, mayExpand, uriFilter } from '../../src/routing/names.ts'
 import { rulesOf } from '../../src/routing/rules.ts'
 import { Json } from '../../src/rpc/json.ts'
 import type { List } from '../../src/upstream/lists.ts'
@@ -256,6 +256,49 @@ describe('patterns', () => {
     ['x://{a', 'x://{a', true],
   ])('a template: %s, %s: %p', (template, uri, wanted) =>
     expect(mayExpand(template, uri)).toBe(wanted),
+  )
+})
+
+describe('resources by their URIs', () => {
+  test.each([
+    ['secret://*', 'secret://1', false],
+    ['secret://*', 'SECRET://1', false],
+    ['secret://*', 'public://secret://1', true],
+    ['file:///a/*', 'file:///b/../a/1', false],
+    ['file:///a/*', 'file:///b/%2e%2e/a/1', false],
+    ['file:///a/*', 'file:///b%2F..%2fa/1', false],
+    ['file:///a/*', 'file:///b\\..\\a\\1', false],
+    ['file:///a/*', 'file:/a/1', false],
+    ['file:///a/*', 'file:////a/1', false],
+    ['file:///a/*', 'file://LOCALHOST/a/1', false],
+    ['file:///a/*', 'file:///./a/1', false],
+    ['file:///%61/*', 'file:///a/1', false],
+    ['db://{table}/rows', 'db://users/rows', false],
+    ['db://{table}/rows', 'db://{table}/rows', false],
+    ['db://{table}/rows', 'db://users', true],
+    ['db://*/{id}', 'db://users/7', false],
+    ['x', 'x://%zz%ff', true],
+  ])('block %s, %s: %p', (pattern, uri, wanted) =>
+    expect(uriFilter({ block: [pattern] })(uri)).toBe(wanted),
+  )
+
+  test.each([
+    ['file:///a/*', 'file:///a/1', true],
+    ['file:///a/*', 'file:///a/../b', false],
+    ['file:///a/*', 'file:///a/%2e%2e/b', false],
+    ['file:///a/*', 'file:///a/..%2Fb', false],
+    ['file:///a/*', 'file:///a/b/../1', true],
+    ['file:///a/', 'file:///a/', true],
+    ['file:///a%20b/*', 'file:///a%20b/1', true],
+    ['https://*.example.com/*', 'https://www.example.com/a?b=../..#c', true],
+    ['https://h', 'https://h', true],
+    ['docs://{page}', 'docs://intro', true],
+    ['docs://{page}', 'docs://{page}', true],
+    ['*secret*', 'file:///etc/secrets', true],
+    ['urn:a:*', 'urn:a:1', true],
+    ['no uri', 'no uri', true],
+  ])('allow %s, %s: %p', (pattern, uri, wanted) =>
+    expect(uriFilter({ allow: [pattern], block: [] })(uri)).toBe(wanted),
   )
 })
 
