@@ -6,7 +6,8 @@
 import * as v from 'valibot'
 import { quoted } from '../events.ts'
 import { closest } from './closest.ts'
-import type { ServerOptions } from './server.ts'
+import { type Inheritable, inherit } from './inherited.ts'
+import type { WrittenServer } from './server.ts'
 
 export interface Misfit {
   path: (string | number)[]
@@ -34,7 +35,7 @@ function pathItem(key: string | number): v.IssuePathItem {
 
 /** What a server has only if it is a command, and only if it is at a URL. */
 const ONLY = {
-  command: ['args', 'env', 'inheritEnv', 'cwd'],
+  command: ['args', 'env', 'inheritEnv', 'cwd', 'maxMemory'],
   url: ['headers', 'insecure'],
 } as const
 
@@ -44,7 +45,7 @@ const FITTING = {
 }
 
 /** A server is either a command or at a URL, and its other options are for that. */
-export function* serverMisfits(server: ServerOptions): Generator<Misfit> {
+export function* serverMisfits(server: WrittenServer): Generator<Misfit> {
   const { command, url, type, transportType } = server
   if (command === undefined && url === undefined) {
     const what = 'expected "command", the program to start, or "url", where a remote server is'
@@ -70,8 +71,47 @@ export function* serverMisfits(server: ServerOptions): Generator<Misfit> {
 }
 
 /** What has no effect is no fault: programs that write configurations like to write every key. */
-function isGiven(value: string | boolean | object | undefined): boolean {
+function isGiven(value: string | number | boolean | object | undefined): boolean {
   return typeof value === 'object' ? Object.keys(value).length > 0 : Boolean(value)
+}
+
+/**
+ * A pool has no larger minimum than maximum, whichever of them is inherited. The path begins in the server, or with
+ * `defaults` if both are from there.
+ */
+export function* poolMisfits(server: Inheritable, defaults: Inheritable): Generator<Misfit> {
+  const { minConnections, maxConnections } = inherit('command', server, defaults).pool
+  if (minConnections <= maxConnections) return
+  const from = (key: keyof Inheritable['pool']): keyof typeof WHERE => {
+    if (server.pool[key] !== undefined) return 'server'
+    return defaults.pool[key] === undefined ? 'nowhere' : 'defaults'
+  }
+  const min = from('minConnections')
+  const max = from('maxConnections')
+  if (max === 'server' && min !== 'server') {
+    const what = `is less than "minConnections", which is ${minConnections}${WHERE[min]}`
+    return yield { path: ['pool', 'maxConnections'], what }
+  }
+  const what = `is more than "maxConnections", which is ${maxConnections}${WHERE[max]}`
+  yield { path: [...(min === 'server' ? [] : ['defaults']), 'pool', 'minConnections'], what }
+}
+
+const WHERE = { server: '', defaults: ' in "defaults"', nowhere: ' by default' }
+
+/** The same of all servers of a configuration. What is wrong with `defaults` is told once. */
+export function* allPoolMisfits(
+  servers: Record<string, Inheritable>,
+  defaults: Inheritable,
+): Generator<Misfit> {
+  let isTold = false
+  for (const [name, server] of Object.entries(servers)) {
+    for (const { path, what } of poolMisfits(server, defaults)) {
+      const isShared = path[0] === 'defaults'
+      if (!isShared) yield { path: ['mcpServers', name, ...path], what }
+      else if (!isTold) yield { path, what }
+      isTold ||= isShared
+    }
+  }
 }
 
 /** An argument is either a default or pinned. */

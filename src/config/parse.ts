@@ -231,6 +231,7 @@ const EXPECTED: Record<string, string> = {
   boolean: 'true or false',
   Object: 'an object {…}',
   Array: 'an array […]',
+  '(number | string)': 'a number of bytes, or a size like "512MB"',
 }
 
 /** `write "command", the ...`: by the first sentence of the option's description. */
@@ -246,14 +247,15 @@ function wanted(path: Path): string {
 }
 
 /** Options of a server of which every value may be shown. Elsewhere people keep secrets, in `env` and `args` above all. */
-const PLAIN = /^(command|cwd|inheritEnv|insecure|type|transportType|timeout)$/
+const PLAIN =
+  /^(command|cwd|inheritEnv|insecure|type|transportType|isolation|timeout|startupTimeout|maxMemory|maxSessionConnections)$/
 /** Of these, what is inside, but not what `override` holds. */
-const NAMING = /^(tools|prompts|resources)$/
+const OPEN = /^(pool|tools|prompts|resources)$/
 
 function isPlain([section, , option = '', ...inner]: Path): boolean {
-  if (section !== 'mcpServers') return section === 'gateway' || section === 'groups'
+  if (section !== 'mcpServers') return /^(gateway|defaults|groups)$/.test(`${section}`)
   if (inner.length === 0) return PLAIN.test(`${option}`)
-  return NAMING.test(`${option}`) && inner[0] !== 'override'
+  return OPEN.test(`${option}`) && inner[0] !== 'override'
 }
 
 /** The value, if it is one and may be shown. */

@@ -4,10 +4,12 @@
  * Durations are milliseconds, sizes are bytes. Unknown keys are refused.
  */
 import * as v from 'valibot'
-import { collisions, fits, groupMisfits } from './fit.ts'
-import { ServerSchema } from './server.ts'
+import { allPoolMisfits, collisions, fits, groupMisfits } from './fit.ts'
+import { DefaultsSchema } from './inherited.ts'
+import { completed, WrittenServerSchema } from './server.ts'
 import { baseURL, count, duration, host, origin, serverName } from './values.ts'
 
+export type { Isolation, Pool } from './inherited.ts'
 export type {
   CommandServer,
   PromptNaming,
@@ -83,8 +85,12 @@ export const ConfigSchema = v.pipe(
   v.strictObject({
     $schema: v.optional(v.string()),
     gateway: v.pipe(v.optional(GatewaySchema, {}), v.description('The gateway itself.')),
+    defaults: v.pipe(
+      v.optional(DefaultsSchema, {}),
+      v.description('What servers inherit that do not say otherwise, option by option.'),
+    ),
     mcpServers: v.pipe(
-      v.record(serverName, ServerSchema),
+      v.record(serverName, WrittenServerSchema),
       v.description('The servers by name. `NAME` is reached at `/NAME/mcp`.'),
     ),
     groups: v.pipe(
@@ -98,10 +104,18 @@ export const ConfigSchema = v.pipe(
       v.description('Names for several servers merged: `{"dev": ["github", "fs"]}` is `/dev/mcp`.'),
     ),
   }),
-  fits(({ groups, mcpServers }) => [
+  fits(({ defaults, groups, mcpServers }) => [
     ...groupMisfits(groups, Object.keys(mcpServers)),
     ...collisions(mcpServers),
+    ...allPoolMisfits(mcpServers, defaults),
   ]),
+  v.transform(({ defaults, mcpServers, ...config }) => ({
+    ...config,
+    /** Each with what it inherits. */
+    mcpServers: Object.fromEntries(
+      Object.entries(mcpServers).map(([name, server]) => [name, completed(server, defaults)]),
+    ),
+  })),
 )
 
 export type Config = v.InferOutput<typeof ConfigSchema>

@@ -1,8 +1,9 @@
 /** The options of one server: how it is reached, and what of it is shown under which names. */
 import * as v from 'valibot'
-import { argumentMisfits, fits, serverMisfits } from './fit.ts'
+import { argumentMisfits, fits, poolMisfits, serverMisfits } from './fit.ts'
+import { type Inheritable, inherit, inheritable } from './inherited.ts'
 import {
-  duration,
+  count,
   file,
   headerName,
   headerValue,
@@ -113,9 +114,11 @@ const options = v.strictObject({
     ),
   ),
   transportType: v.pipe(v.optional(transport), v.description('The same as `type`.')),
-  timeout: v.pipe(
-    v.optional(duration(1)),
-    v.description('A call is given up after this time. By default calls may take for ever.'),
+
+  ...inheritable,
+  maxSessionConnections: v.pipe(
+    v.optional(count(1), 100),
+    v.description('How many connections there are at most that belong to one session each.'),
   ),
 
   tools: v.pipe(
@@ -141,22 +144,31 @@ const options = v.strictObject({
   ),
 })
 
-/** What is written of a server, with defaults. */
-export type ServerOptions = v.InferOutput<typeof options>
+/** What is written of a server. What it inherits is not filled in. */
+export const WrittenServerSchema = v.pipe(options, fits(serverMisfits))
+export type WrittenServer = v.InferOutput<typeof options>
 
 /** What is written of a server becomes what it is: a command, or remote. */
+export function completed(server: WrittenServer, defaults: Inheritable) {
+  const { command, args, env, inheritEnv, cwd, url, headers, insecure, ...rest } = server
+  const { type, transportType, ...common } = rest
+  if (url === undefined) {
+    const kind = 'command' as const
+    const inherited = inherit(kind, server, defaults)
+    return { ...common, ...inherited, kind, command: command!, args, env, inheritEnv, cwd }
+  }
+  const kind = 'remote' as const
+  const transport = (type ?? transportType ?? 'auto') as 'auto' | 'streamable-http' | 'sse'
+  return { ...common, ...inherit(kind, server, defaults), kind, url, transport, headers, insecure }
+}
+
+const NOTHING: Inheritable = { pool: {} }
+
+/** A server with no configuration around it that it could inherit from. */
 export const ServerSchema = v.pipe(
-  options,
-  fits(serverMisfits),
-  v.transform((server) => {
-    const { command, args, env, inheritEnv, cwd, url, headers, insecure, ...rest } = server
-    const { type, transportType, ...common } = rest
-    if (url === undefined) {
-      return { ...common, kind: 'command' as const, command: command!, args, env, inheritEnv, cwd }
-    }
-    const transport = (type ?? transportType ?? 'auto') as 'auto' | 'streamable-http' | 'sse'
-    return { ...common, kind: 'remote' as const, url, transport, headers, insecure }
-  }),
+  WrittenServerSchema,
+  fits((server) => poolMisfits(server, NOTHING)),
+  v.transform((server) => completed(server, NOTHING)),
 )
 
 export type ServerConfig = v.InferOutput<typeof ServerSchema>

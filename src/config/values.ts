@@ -24,6 +24,31 @@ export const count = (least: number, most = Number.MAX_SAFE_INTEGER) =>
 /** Longer ones would make a timer go off at once. */
 export const duration = (least: number) => count(least, 2 ** 31 - 1)
 
+/** In bytes. So little that a missing unit is told, and not taken for a limit. */
+const LEAST_SIZE = 2 ** 20
+const UNITS = ['b', 'kb', 'mb', 'gb', 'tb']
+/** Bytes, or a number with a unit, as `1.5 GiB`. Of "512M" half the world makes powers of ten, the other half of two. */
+export const size = v.pipe(
+  v.union([v.number(), v.string()]),
+  v.check(
+    (given) => !Number.isNaN(bytes(given)),
+    'must be a number of bytes, or one with a unit: "512MB", "1GiB"',
+  ),
+  v.transform(bytes),
+  v.integer('must be a whole number'),
+  v.minValue(LEAST_SIZE, `must be at least ${LEAST_SIZE}; units are written as in "512MB"`),
+  v.maxValue(Number.MAX_SAFE_INTEGER, `must be at most ${Number.MAX_SAFE_INTEGER}`),
+)
+
+/** NaN if it is none. */
+function bytes(given: number | string): number {
+  if (typeof given === 'number') return given
+  const [, number, unit = 'b'] = /^(\d+(?:\.\d+)?)\s*((?:[kmgt]i?)?b)?$/i.exec(given.trim()) ?? []
+  const base = /i/i.test(unit) ? 1024 : 1000
+  const power = UNITS.indexOf(unit.toLowerCase().replace('i', ''))
+  return Math.round(Number(number) * base ** power)
+}
+
 export const host = v.pipe(
   text,
   v.check(

@@ -2,9 +2,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
+import * as v from 'valibot'
+import { DefaultsSchema } from '../../src/config/inherited.ts'
 import { EMBEDDED, loadConfig, searchPath } from '../../src/config/load.ts'
 import { ConfigError, parseConfig } from '../../src/config/parse.ts'
-import { type Config, GatewaySchema } from '../../src/config/schema.ts'
+import { type Config, ConfigSchema, GatewaySchema } from '../../src/config/schema.ts'
 import { ServerSchema } from '../../src/config/server.ts'
 import { type Folder, folder } from '../lifecycle/program.ts'
 
@@ -24,6 +26,9 @@ const gateway = (members: string) => `{"mcpServers": {},\n"gateway": {\n${member
 const server = (members: string) => `{"mcpServers": {\n"a": {\n${members}\n}}}`
 const remote = (members: string) => server(`"url": "https://b/mcp", ${members}`)
 const tools = (members: string) => server(`"command": "x", "tools": {${members}}`)
+const pool = (members: string) => server(`"command": "x", "pool": {\n${members}\n}`)
+const defaults = (members: string, a = '') =>
+  `{"mcpServers": {"a": {"command": "x" ${a && `, ${a}`}}},\n"defaults": {\n${members}\n}}`
 const groups = (members: string) =>
   `{"mcpServers": {"github": {"command": "x"}, "fs": {"command": "y"}},\n"groups": {\n${members}\n}}`
 
@@ -36,7 +41,24 @@ const PLAIN = {
   tools: { ...ALL, separator: '_', rename: {}, override: {} },
   prompts: { ...ALL, separator: '_', rename: {} },
   resources: ALL,
+  timeout: undefined,
+  startupTimeout: 60_000,
+  maxMemory: undefined,
+  maxSessionConnections: 100,
 }
+const POOL = { maxConnections: 5, acquireTimeout: 10_000, idleTimeout: 60_000, queueLimit: 1000 }
+const COMMAND = {
+  ...PLAIN,
+  kind: 'command',
+  isolation: 'user',
+  pool: { ...POOL, minConnections: 1, concurrency: 1 },
+} as const
+const REMOTE = {
+  ...PLAIN,
+  kind: 'remote',
+  isolation: 'session',
+  pool: { ...POOL, minConnections: 0, concurrency: 16 },
+} as const
 
 describe('a good configuration', () => {
   test('gets a default for everything but the command', () => {
@@ -57,7 +79,7 @@ describe('a good configuration', () => {
     })
     expect(mcpServers).toEqual({
       a: {
-        ...{ ...PLAIN, kind: 'command', command: 'x' },
+        ...{ ...COMMAND, command: 'x' },
         ...{ args: [], env: {}, inheritEnv: false, cwd: undefined },
       },
     })
@@ -67,7 +89,7 @@ describe('a good configuration', () => {
   test('or the URL', () => {
     const { a } = parse({ mcpServers: { a: { url: 'https://b/mcp' } } }).mcpServers
     expect(a).toEqual({
-      ...{ ...PLAIN, kind: 'remote', url: 'https://b/mcp' },
+      ...{ ...REMOTE, url: 'https://b/mcp' },
       ...{ transport: 'auto', headers: {}, insecure: false },
     })
   })
@@ -80,6 +102,14 @@ describe('a good configuration', () => {
       inheritEnv: true,
       cwd: '.',
       timeout: 60_000,
+      startupTimeout: 1,
+      maxMemory: 2 ** 20,
+      maxSessionConnections: 1,
+      isolation: 'shared' as const,
+      pool: {
+        ...{ minConnections: 0, maxConnections: 1, acquireTimeout: 0, idleTimeout: 0 },
+        ...{ concurrency: 2, maxLifetime: 1, maxCalls: 1, queueLimit: 0 },
+      },
     }
     const options = {
       port: 0,
@@ -104,7 +134,7 @@ describe('a good configuration', () => {
       allowedOrigins: ['https://app:8'],
       allowUnauthenticated: true,
     })
-    expect(mcpServers.a).toEqual({ ...PLAIN, kind: 'command', ...a })
+    expect(mcpServers.a).toEqual({ ...COMMAND, ...a })
     expect(Object.keys(mcpServers)).toEqual(['a', 'B_2.c-d'])
     expect(groups).toEqual({ 'g.1': ['B_2.c-d', 'a'], one: ['a'] })
   })
@@ -176,6 +206,107 @@ describe('a good configuration', () => {
   )
 })
 
+describe('what a server says nothing of', () => {
+  const own = { isolation: 'shared', timeout: 1, startupTimeout: 2, maxMemory: 3_000_000 }
+  const pool = {
+    ...{ minConnections: 3, maxConnections: 4, acquireTimeout: 1, idleTimeout: 2, concurrency: 3 },
+    ...{ maxLifetime: 4, maxCalls: 5, queueLimit: 6 },
+  }
+  const mcpServers = { a: { command: 'x' }, b: { url: 'https://b/mcp' } }
+
+  test('it inherits from "defaults"', () => {
+    const { a, b } = parse({ defaults: { ...own, pool }, mcpServers }).mcpServers
+    for (const server of [a, b]) expect(server).toMatchObject({ ...own, pool })
+  })
+
+  test('it inherits option by option', () => {
+    for (const [key, value] of Object.entries(own)) {
+      const { a, b } = parse({ defaults: { [key]: value }, mcpServers }).mcpServers
+      expect(a).toMatchObject({ ...COMMAND, [key]: value })
+      expect(b).toMatchObject({ ...REMOTE, [key]: value })
+    }
+  })
+
+  test('it inherits of the pool, too', () => {
+    for (const [key, value] of Object.entries(pool)) {
+      const { a, b } = parse({ defaults: { pool: { [key]: value } }, mcpServers }).mcpServers
+      expect<unknown>(a?.pool).toEqual({ ...COMMAND.pool, [key]: value })
+      expect<unknown>(b?.pool).toEqual({ ...REMOTE.pool, [key]: value })
+    }
+  })
+
+  test('and nothing else: what it says itself counts, also beside what it inherits', () => {
+    const said = {
+      ...{ isolation: 'session', timeout: 7, startupTimeout: 8, maxMemory: 9_000_000 },
+      pool: { maxConnections: 10, concurrency: 1 },
+    }
+    const a = { command: 'x', ...said }
+    expect(parse({ defaults: { ...own, pool }, mcpServers: { a } }).mcpServers.a).toMatchObject({
+      ...said,
+      pool: { ...pool, ...said.pool },
+    })
+  })
+
+  test('is filled in for a server alone', () => {
+    expect(v.parse(ServerSchema, { command: 'x' })).toEqual({
+      ...COMMAND,
+      ...{ command: 'x', args: [], env: {}, inheritEnv: false, cwd: undefined },
+    })
+    expect(v.parse(ServerSchema, { url: 'https://b', pool: { maxConnections: 9 } })).toMatchObject({
+      pool: { ...REMOTE.pool, maxConnections: 9 },
+    })
+    expect(v.safeParse(ServerSchema, { command: 'x', pool: { minConnections: 6 } })).toMatchObject({
+      success: false,
+      issues: [{ path: [{ key: 'pool' }, { key: 'minConnections' }] }],
+    })
+  })
+
+  test('is filled in for a configuration that was no text', () => {
+    const options = { timeout: undefined, pool: { maxConnections: undefined, maxCalls: 2 } }
+    const a = { command: 'x', ...options }
+    const config = v.parse(ConfigSchema, { defaults: { timeout: 5 }, mcpServers: { a } })
+    expect(config.mcpServers.a).toMatchObject({
+      timeout: 5,
+      pool: { ...COMMAND.pool, maxCalls: 2 },
+    })
+    expect(config).not.toContainKey('defaults')
+  })
+
+  test('may be a pool that has no effect, as each session has a connection of its own', () => {
+    const a = { command: 'x', isolation: 'session', maxSessionConnections: 7, pool }
+    expect(parse({ mcpServers: { a } }).mcpServers.a).toMatchObject(a)
+  })
+
+  test('may be a default that does not fit, if every server says otherwise', () => {
+    const big = { pool: { minConnections: 8 } }
+    const a = { command: 'x', pool: { maxConnections: 8 } }
+    expect(parse({ defaults: big, mcpServers: { a } }).mcpServers.a?.pool).toMatchObject({
+      minConnections: 8,
+      maxConnections: 8,
+    })
+    const two = JSON.stringify({ defaults: big, mcpServers: { ...mcpServers, a } })
+    expect(complaint(two.replace(/,"pool":\{"maxConnections":8\}/, '')).split('\n')).toHaveLength(1)
+  })
+})
+
+test.each([
+  [1_048_576, 1_048_576],
+  ['1048576', 1_048_576],
+  ['2000000B', 2_000_000],
+  ['2000kb', 2_000_000],
+  ['512MB', 512_000_000],
+  ['512 MiB', 536_870_912],
+  ['1GiB', 1_073_741_824],
+  ['1.5GiB', 1_610_612_736],
+  [' 1.3gb ', 1_300_000_000],
+  ['1024KiB', 1_048_576],
+  ['1TB', 1e12],
+  ['2TiB', 2 ** 41],
+])('a memory of %j is %d bytes', (maxMemory, bytes) => {
+  const { a } = parse({ mcpServers: { a: { command: 'x', maxMemory } } }).mcpServers
+  expect(a?.maxMemory).toBe(bytes)
+})
+
 describe('what is not JSON is told with its line and what JSON wants', () => {
   test.each([
     [
@@ -231,8 +362,19 @@ describe('what is not JSON is told with its line and what JSON wants', () => {
 
 const NAME =
   'a server name has 1 to 64 letters, digits, "_", "." or "-", and does not begin with "." or "-"'
+const SECTIONS = Object.keys(ConfigSchema.entries).join(', ')
 const OPTIONS = Object.keys(GatewaySchema.entries).join(', ')
 const KEYS = Object.keys(ServerSchema.entries).join(', ')
+const INHERITED = Object.keys(DefaultsSchema.entries).join(', ')
+const POOLED = Object.keys(DefaultsSchema.entries.pool.wrapped.entries).join(', ')
+/** Options of a server that are not objects, and what they are. */
+const SCALARS = Object.entries({
+  isolation: '"user", "session", "shared"',
+  timeout: 'a number',
+  startupTimeout: 'a number',
+  maxSessionConnections: 'a number',
+  maxMemory: 'a number of bytes, or a size like "512MB"',
+})
 const HOST = 'must be a host name or an IP address, without scheme, port or brackets'
 
 describe('a fault is told with line, option, what was found and what to write', () => {
@@ -451,7 +593,7 @@ describe('a fault is told with line, option, what was found and what to write', 
     [
       'an unknown key of the file',
       '{"mcpServers": {},\n"xyz": 1}',
-      '2: xyz: unknown key; known are $schema, gateway, mcpServers, groups',
+      `2: xyz: unknown key; known are ${SECTIONS}`,
     ],
     [
       'a misspelt key of the file',
@@ -613,13 +755,17 @@ describe('a fault is told with line, option, what was found and what to write', 
       server('"command": "x", "args": ["y"],\n"url": "http://b"'),
       '4: mcpServers.a.url: a server has either "command" or "url"; keep one of them',
     ],
-    ...Object.entries({ args: ['y'], env: { A: 'b' }, inheritEnv: true, cwd: '.' }).map(
-      ([key, value]): [string, string, string] => [
-        `"${key}" beside a URL`,
-        remote(`\n"${key}": ${JSON.stringify(value)}`),
-        `4: mcpServers.a.${key}: goes with "command", not with "url"; leave it out`,
-      ],
-    ),
+    ...Object.entries({
+      args: ['y'],
+      env: { A: 'b' },
+      inheritEnv: true,
+      cwd: '.',
+      maxMemory: '1GB',
+    }).map(([key, value]): [string, string, string] => [
+      `"${key}" beside a URL`,
+      remote(`\n"${key}": ${JSON.stringify(value)}`),
+      `4: mcpServers.a.${key}: goes with "command", not with "url"; leave it out`,
+    ]),
     ...Object.entries({ headers: { A: 'b' }, insecure: true }).map(
       ([key, value]): [string, string, string] => [
         `"${key}" beside a command`,
@@ -701,6 +847,181 @@ describe('a fault is told with line, option, what was found and what to write', 
       'a call without time',
       server('"command": "x", "timeout": 0'),
       '3: mcpServers.a.timeout: must be at least 1, got 0',
+    ],
+
+    ...SCALARS.map(([key, kind]): [string, string, string] => [
+      `"${key}" that is a list`,
+      server(`"command": "x", "${key}": []`),
+      `3: mcpServers.a.${key}: expected ${kind}, got an array`,
+    ]),
+    [
+      'a misspelt isolation',
+      server('"command": "x",\n"isolation": "users"'),
+      '4: mcpServers.a.isolation: expected "user", "session", "shared", got "users"',
+    ],
+    [
+      'no time to start',
+      server('"command": "x", "startupTimeout": 0'),
+      '3: mcpServers.a.startupTimeout: must be at least 1, got 0',
+    ],
+    [
+      'no session with a connection',
+      remote('"maxSessionConnections": 0'),
+      '3: mcpServers.a.maxSessionConnections: must be at least 1, got 0',
+    ],
+    ...['512 sheep', '512M', '512Mi', '-1GB', '1,5GB', 'GB', '', '1e9', '0x1000000'].map(
+      (memory): [string, string, string] => [
+        `an unreadable memory: ${memory}`,
+        server(`"command": "x", "maxMemory": "${memory}"`),
+        `3: mcpServers.a.maxMemory: must be a number of bytes, or one with a unit: "512MB", "1GiB", got "${memory}"`,
+      ],
+    ),
+    [
+      'a memory in megabytes',
+      server('"command": "x", "maxMemory": 512'),
+      '3: mcpServers.a.maxMemory: must be at least 1048576; units are written as in "512MB", got 512',
+    ],
+    [
+      'a memory in broken bytes',
+      server('"command": "x", "maxMemory": 2000000.5'),
+      '3: mcpServers.a.maxMemory: must be a whole number, got 2000000.5',
+    ],
+    [
+      'an endless memory',
+      server('"command": "x", "maxMemory": "9999999TB"'),
+      '3: mcpServers.a.maxMemory: must be at most 9007199254740991, got 9999999000000000000',
+    ],
+
+    [
+      'a pool that is a number',
+      server('"command": "x", "pool": 5'),
+      '3: mcpServers.a.pool: expected an object {…}, got a number',
+    ],
+    [
+      'a pool in a list',
+      server('"command": "x", "pool": [1, 5]'),
+      '3: mcpServers.a.pool: expected an object {…}, got an array',
+    ],
+    [
+      'a misspelt key of a pool',
+      pool('"maxConnection": 5'),
+      '4: mcpServers.a.pool.maxConnection: unknown key; did you mean "maxConnections"?',
+    ],
+    [
+      'an unknown key of a pool',
+      pool('"maxRetries": 3'),
+      `4: mcpServers.a.pool.maxRetries: unknown key; known are ${POOLED}`,
+    ],
+    [
+      'a key of a pool outside of it',
+      server('"command": "x", "concurrency": 5'),
+      '3: mcpServers.a.concurrency: unknown key; it belongs in "pool"',
+    ],
+    [
+      'a pool of nothing',
+      pool('"minConnections": 0,\n"maxConnections": 0'),
+      '5: mcpServers.a.pool.maxConnections: must be at least 1, got 0',
+    ],
+    [
+      'a connection for no call',
+      pool('"concurrency": 0'),
+      '4: mcpServers.a.pool.concurrency: must be at least 1, got 0',
+    ],
+    [
+      'a minimum as a string',
+      pool('"minConnections": "2"'),
+      '4: mcpServers.a.pool.minConnections: expected a number, got "2"; leave out the quotes',
+    ],
+    ...['acquireTimeout', 'idleTimeout', 'queueLimit'].map((key): [string, string, string] => [
+      `"${key}" below nothing`,
+      pool(`"${key}": -1`),
+      `4: mcpServers.a.pool.${key}: must be at least 0, got -1`,
+    ]),
+    ...['maxLifetime', 'maxCalls'].map((key): [string, string, string] => [
+      `"${key}" of nothing`,
+      pool(`"${key}": 0`),
+      `4: mcpServers.a.pool.${key}: must be at least 1, got 0`,
+    ]),
+    [
+      'a timer of a pool that would go off at once',
+      pool('"idleTimeout": 2147483648'),
+      '4: mcpServers.a.pool.idleTimeout: must be at most 2147483647, got 2147483648',
+    ],
+    [
+      'a minimum above the maximum',
+      pool('"maxConnections": 2,\n"minConnections": 3'),
+      '5: mcpServers.a.pool.minConnections: is more than "maxConnections", which is 2',
+    ],
+    [
+      'a minimum above the default maximum',
+      pool('"minConnections": 6'),
+      '4: mcpServers.a.pool.minConnections: is more than "maxConnections", which is 5 by default',
+    ],
+    [
+      'a minimum above the inherited maximum',
+      defaults('"pool": {"maxConnections": 2}', '"pool": {"minConnections": 3}'),
+      '1: mcpServers.a.pool.minConnections: is more than "maxConnections", which is 2 in "defaults"',
+    ],
+    [
+      'a maximum below the inherited minimum',
+      defaults('"pool": {"minConnections": 3}', '"pool": {"maxConnections": 2}'),
+      '1: mcpServers.a.pool.maxConnections: is less than "minConnections", which is 3 in "defaults"',
+    ],
+    [
+      'an inherited minimum above the inherited maximum',
+      defaults('"pool": {"maxConnections": 2,\n"minConnections": 3}'),
+      '4: defaults.pool.minConnections: is more than "maxConnections", which is 2 in "defaults"',
+    ],
+    [
+      'an inherited minimum above the default maximum',
+      defaults('"pool": {"minConnections": 6}'),
+      '3: defaults.pool.minConnections: is more than "maxConnections", which is 5 by default',
+    ],
+
+    [
+      'a misspelt default',
+      defaults('"isolaton": "user"'),
+      '3: defaults.isolaton: unknown key; did you mean "isolation"?',
+    ],
+    [
+      'a default that is not inherited',
+      defaults('"command": "x"'),
+      `3: defaults.command: unknown key; known are ${INHERITED}`,
+    ],
+    [
+      'a misspelt default of pools',
+      defaults('"pool": {"idleTimout": 1}'),
+      '3: defaults.pool.idleTimout: unknown key; did you mean "idleTimeout"?',
+    ],
+    [
+      'a default isolation that there is not',
+      defaults('"isolation": "none"'),
+      '3: defaults.isolation: expected "user", "session", "shared", got "none"',
+    ],
+    [
+      'an unreadable default memory',
+      defaults('"maxMemory": "half"'),
+      '3: defaults.maxMemory: must be a number of bytes, or one with a unit: "512MB", "1GiB", got "half"',
+    ],
+    [
+      'a default without time',
+      defaults('"timeout": 0'),
+      '3: defaults.timeout: must be at least 1, got 0',
+    ],
+    [
+      'a default connection for no call',
+      defaults('"pool": {"concurrency": 0}'),
+      '3: defaults.pool.concurrency: must be at least 1, got 0',
+    ],
+    [
+      'defaults in a list',
+      '{"mcpServers": {},\n"defaults": []}',
+      '2: defaults: expected an object {…}, got an array',
+    ],
+    [
+      'a default outside of "defaults"',
+      '{"mcpServers": {},\n"isolation": "user"}',
+      '2: isolation: unknown key; it belongs in "defaults" or "mcpServers.NAME"',
     ],
 
     [
@@ -1085,7 +1406,7 @@ describe('without a name', () => {
     await expect(loadConfig(undefined, env)).rejects.toThrow(
       new ConfigError(
         `./config.json:1: mcpServers: is missing; write "mcpServers", the servers by name
-./config.json:1: name: unknown key; known are $schema, gateway, mcpServers, groups
+./config.json:1: name: unknown key; known are ${SECTIONS}
 (it was found because none was named; --config names another)`,
       ),
     )
