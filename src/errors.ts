@@ -38,6 +38,7 @@ const FACES = {
   upstream_protocol: { rpc: -32603, http: 502 },
   upstream_unauthorized: { rpc: -32603, http: 502 },
   upstream_session_lost: { rpc: -32603, http: 502 },
+  upstream_busy: { rpc: -32603, http: 504 },
   upstream_timeout: { rpc: -32603, http: 504 },
 } as const
 
