@@ -12,10 +12,13 @@ export type GatewayEvent =
   | { type: 'upstream_ready'; server: string; ms: number }
   | { type: 'upstream_failed'; server: string; reason: string }
   | { type: 'upstream_closed'; server: string; reason: string }
+  | { type: 'upstream_reaped'; server: string; reason: string }
+  | { type: 'upstream_recycled'; server: string; reason: string }
   | { type: 'upstream_noise'; server: string; text: string; why: string }
   | { type: 'upstream_note'; server: string; text: string }
   | { type: 'upstream_stderr'; server: string; text: string }
   | { type: 'request_refused'; status: number; reason: string }
+  | { type: 'unguarded'; text: string }
   | { type: 'stopping'; drain: number }
   | { type: 'fault'; error: Error }
 
@@ -35,10 +38,13 @@ const LEVEL_OF: Record<GatewayEvent['type'], LogLevel> = {
   upstream_ready: 'info',
   upstream_failed: 'error',
   upstream_closed: 'info',
+  upstream_reaped: 'debug',
+  upstream_recycled: 'info',
   upstream_noise: 'warn',
   upstream_note: 'warn',
   upstream_stderr: 'debug',
   request_refused: 'info',
+  unguarded: 'warn',
   stopping: 'info',
   fault: 'error',
 }

@@ -5,6 +5,7 @@ import type { Endpoint } from './routing/endpoint.ts'
 import { Merged } from './routing/merged.ts'
 import { Single } from './routing/single.ts'
 import { type Status, Upstream } from './upstream/upstream.ts'
+import { Watchdog } from './upstream/watchdog.ts'
 
 /** What the aggregate is called in events. No server can have that name. */
 const ALL = '*'
@@ -16,11 +17,14 @@ export class Gateway {
   readonly #upstreams = new Map<string, Upstream>()
   readonly #endpoints = new Map<string, Endpoint>()
 
+  readonly #watchdog: Watchdog
+
   private constructor(config: Config, observe: Observer) {
     this.config = config
+    this.#watchdog = new Watchdog((text) => observe({ type: 'unguarded', text }))
     const { listTimeout } = config.gateway
     for (const [name, server] of Object.entries(config.mcpServers)) {
-      const upstream = new Upstream(name, server, listTimeout, observe)
+      const upstream = new Upstream(name, server, listTimeout, this.#watchdog, observe)
       this.#upstreams.set(name, upstream)
       this.#endpoints.set(name, new Single(name, upstream, { isMerged: false, isAggregate: false }))
     }
@@ -41,6 +45,11 @@ export class Gateway {
     return new Gateway(config, observe)
   }
 
+  /** Starts the processes that `minConnections` wants, before anybody needs them. */
+  warm(): void {
+    for (const upstream of this.#upstreams.values()) upstream.warm()
+  }
+
   /** What is at `/NAME/mcp`: a server, or a group of them. */
   endpoint(name: string): Endpoint | undefined {
     return this.#endpoints.get(name)
@@ -53,6 +62,7 @@ export class Gateway {
   /** Ends every child process and connection. Idempotent. */
   async close(): Promise<void> {
     await Promise.all([...this.#upstreams.values()].map((upstream) => upstream.close()))
+    this.#watchdog.close()
   }
 
   /** For who cannot wait: ends every child process at once. */

@@ -11,6 +11,7 @@ import { LOG_LEVELS, logLines, type Observer } from '../events.ts'
 import { Patient } from '../routing/patient.ts'
 import { Single } from '../routing/single.ts'
 import { Upstream } from '../upstream/upstream.ts'
+import { Watchdog } from '../upstream/watchdog.ts'
 import { logLevel, readFlags, UsageError } from './flags.ts'
 import { standardStreams } from './stdio.ts'
 
@@ -60,7 +61,7 @@ export async function bridge(
     log(event)
     if (event.type === 'upstream_closed') endpoint.restore()
   }
-  const upstream = new Upstream('gateway', output, LIST_TIMEOUT, observe)
+  const upstream = new Upstream('gateway', output, LIST_TIMEOUT, new Watchdog(), observe)
   const single = new Single('gateway', upstream, { isMerged: false, isAggregate: false })
   const endpoint = new Patient(single, PATIENCE)
   await serveStdio(endpoint, ANONYMOUS, { ...standardStreams(), observe })

@@ -77,6 +77,7 @@ export async function serve(
     throw new Error(cannotListen(config, error))
   }
 
+  gateway.warm()
   let stopping = false
   const stop = async () => {
     if (stopping) {

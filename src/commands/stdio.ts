@@ -46,6 +46,7 @@ export async function stdio(
         : `there is no server or group "${name}"; known are ${known.join(', ')}`,
     )
   }
+  gateway.warm()
   await serveStdio(endpoint, ANONYMOUS, { ...standardStreams(), observe })
   await gateway.close()
 }

@@ -12,6 +12,7 @@ import { COMMENT } from '../rpc/eventstream.ts'
 import { IncomingRequest } from '../rpc/incoming.ts'
 import { DuplicateMemberError, Json } from '../rpc/json.ts'
 import type { Id } from '../rpc/message.ts'
+import type { Incoming } from '../rpc/peer.ts'
 import { Outlet, streamed } from './outlet.ts'
 import { preferredForm, readJson } from './request.ts'
 import { sessionId } from './session.ts'
@@ -168,7 +169,7 @@ class RestClient implements ClientPeer, Carrier {
   readonly introduction: Json
   readonly session = this
   lastHeard = performance.now()
-  readonly #principal: Principal
+  readonly principal: Principal
   readonly #endpoint: string
   readonly #observe: Observer
   readonly #visit: Visit
@@ -180,7 +181,7 @@ class RestClient implements ClientPeer, Carrier {
   constructor(principal: Principal, endpoint: Endpoint, version: string, observe: Observer) {
     const clientInfo = { name: 'mcp-gateway REST', version }
     this.introduction = Json.of({ protocolVersion: '2025-11-25', capabilities: {}, clientInfo })
-    this.#principal = principal
+    this.principal = principal
     this.#endpoint = endpoint.name
     this.#observe = observe
     this.#visit = endpoint.visit(this)
@@ -233,9 +234,9 @@ class RestClient implements ClientPeer, Carrier {
     )
   }
 
-  notify(method: string, params?: Json, relatedTo?: Id): void {
+  notify(method: string, params?: Json, relatedTo?: Incoming): void {
     if (method !== 'notifications/message' || relatedTo === undefined || !params) return
-    this.#calls.get(relatedTo)?.outlet?.tell('message', params.text)
+    this.#calls.get(relatedTo.id)?.outlet?.tell('message', params.text)
   }
 
   keepAlive(now: number): void {
@@ -251,7 +252,7 @@ class RestClient implements ClientPeer, Carrier {
   }
 
   #begin(outlet?: Outlet): Call {
-    const call = new Call(String(++this.#lastCall), this.#principal, outlet)
+    const call = new Call(String(++this.#lastCall), this.principal, outlet)
     this.#calls.set(call.id, call)
     return call
   }

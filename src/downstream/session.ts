@@ -27,7 +27,7 @@ const NOTHING = Json.of({})
 
 export class Session implements ClientPeer {
   readonly id = sessionId()
-  readonly #principal: Principal
+  readonly principal: Principal
   readonly #endpoint: string
   readonly #transport: Transport
   readonly #observe: Observer
@@ -39,7 +39,7 @@ export class Session implements ClientPeer {
 
   /** @param transport is closed with the session; when it breaks, it is for it to end the session. */
   constructor(principal: Principal, endpoint: Endpoint, transport: Transport, observe: Observer) {
-    this.#principal = principal
+    this.principal = principal
     this.#endpoint = endpoint.name
     this.#transport = transport
     this.#observe = observe
@@ -77,7 +77,7 @@ export class Session implements ClientPeer {
     return this.#channel.request(method, params, options)
   }
 
-  notify(method: string, params?: Json, relatedTo?: Id): void {
+  notify(method: string, params?: Json, relatedTo?: Incoming): void {
     this.#channel.notify(method, params, relatedTo)
   }
 
@@ -148,7 +148,7 @@ export class Session implements ClientPeer {
         return this.#initialize(params)
       default:
         if (this.#introduction) {
-          return this.#visit.request(method, params, new SessionCaller(from, this.#principal))
+          return this.#visit.request(method, params, new SessionCaller(from, this.principal))
         }
         return Promise.reject(
           new GatewayError('invalid_request', `${method} before initialize: send that first`),

@@ -5,12 +5,11 @@
  * refused, because nobody could tell which. A server that is down takes nothing from the others.
  */
 import { version } from '../../package.json'
-import type { Caller, ClientPeer } from '../caller.ts'
+import { type Caller, type ClientPeer, Overheard } from '../caller.ts'
 import { GatewayError } from '../errors.ts'
 import { Json } from '../rpc/json.ts'
-import type { Id } from '../rpc/message.ts'
-import type { RequestOptions } from '../rpc/peer.ts'
-import { type Capability, changedNotice, LISTS } from '../upstream/lists.ts'
+import type { Incoming } from '../rpc/peer.ts'
+import { type Capability, CHANGES, changedNotice } from '../upstream/lists.ts'
 import type { Seat } from '../upstream/seat.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { Directory, type Place } from './directory.ts'
@@ -267,34 +266,17 @@ function taskOf(result: Json): string | undefined {
 }
 
 /** The client as each of the servers sees it. That lists have changed is told once for all of them. */
-class Coalescing implements ClientPeer {
-  readonly #client: ClientPeer
+class Coalescing extends Overheard {
   readonly #announce: (changed: Capability) => void
 
   constructor(client: ClientPeer, announce: (changed: Capability) => void) {
-    this.#client = client
+    super(client)
     this.#announce = announce
   }
 
-  get id(): string {
-    return this.#client.id
-  }
-  get introduction(): Json {
-    return this.#client.introduction
-  }
-  get ended(): AbortSignal {
-    return this.#client.ended
-  }
-  request(method: string, params?: Json, options?: RequestOptions): Promise<Json> {
-    return this.#client.request(method, params, options)
-  }
-  notify(method: string, params?: Json, relatedTo?: Id): void {
+  override notify(method: string, params?: Json, relatedTo?: Incoming): void {
     const changed = CHANGES.get(method)
     if (changed) this.#announce(changed)
-    else this.#client.notify(method, params, relatedTo)
+    else super.notify(method, params, relatedTo)
   }
 }
-
-const CHANGES = new Map(
-  Object.values(LISTS).map(({ capability }) => [changedNotice(capability) as string, capability]),
-)

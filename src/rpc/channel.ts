@@ -62,12 +62,12 @@ export class Channel implements Peer, Receiver {
     const pending = new Pending(++this.#lastId, method, options, this.#cancel)
     this.#pending.set(pending.id, pending)
     const sent = hasToken ? withProgressToken(params, pending.id) : params
-    this.#transport.send(requestText(String(pending.id), method, sent), relatedTo)
+    this.#transport.send(requestText(String(pending.id), method, sent), relatedTo?.id)
     return pending.promise
   }
 
-  notify(method: string, params?: Json, relatedTo?: Id): void {
-    if (!this.#closed) this.#transport.send(notificationText(method, params), relatedTo)
+  notify(method: string, params?: Json, relatedTo?: Incoming): void {
+    this.#say(method, params, relatedTo?.id)
   }
 
   /** How many requests of ours wait for an answer. */
@@ -145,6 +145,10 @@ export class Channel implements Peer, Receiver {
     if (!pending) return
     if (answer.kind === 'result') pending.resolve(answer.result)
     else pending.reject(new RpcError(answer.error))
+  }
+
+  #say(method: string, params: Json | undefined, relatedTo: Id | undefined): void {
+    if (!this.#closed) this.#transport.send(notificationText(method, params), relatedTo)
   }
 
   readonly #cancel = ({ id, relatedTo, reject }: Pending, reason: Error) => {
@@ -226,7 +230,7 @@ export class Channel implements Peer, Receiver {
       throw new GatewayError('invalid_params', 'progressToken: expected a string or a number')
     }
     return (progress) =>
-      this.notify('notifications/progress', progress.with('progressToken', token), id)
+      this.#say('notifications/progress', progress.with('progressToken', token), id)
   }
 
   #hear(method: string, params: Json | undefined, during: Incoming | undefined): void {
@@ -257,7 +261,7 @@ class Pending implements AbortListener {
   readonly method: string
   readonly since = performance.now()
   readonly serves: Incoming | undefined
-  readonly relatedTo: Id | undefined
+  readonly relatedTo: Incoming | undefined
   readonly promise: Promise<Json>
   readonly resolve: (result: Json) => void
   readonly reject: (error: Error) => void

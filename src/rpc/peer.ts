@@ -18,14 +18,14 @@ export interface Peer {
    */
   request(method: string, params?: Json, options?: RequestOptions): Promise<Json>
   /** Tells. Nothing comes back, not even whether it arrived. */
-  notify(method: string, params?: Json, relatedTo?: Id): void
+  notify(method: string, params?: Json, relatedTo?: Incoming): void
 }
 
 export interface RequestOptions {
   /** The request of another peer that this one serves: it is cancelled with it, and reports progress to it. */
   serves?: Incoming | undefined
   /** The peer's own request in whose course this is asked: a transport with several ways out picks the right one. */
-  relatedTo?: Id | undefined
+  relatedTo?: Incoming | undefined
   /** It is cancelled after so many ms, and rejected with what `late` makes. */
   deadline?: Deadline | undefined
 }

@@ -2,14 +2,14 @@
  * One initialized conversation with one server, on behalf of one client.
  *
  * The handshake is the client's own, so the server sees the capabilities of who will use it. What the server asks goes
- * to that client and nobody else, along with a call in flight if there is one: many clients listen nowhere else.
+ * to that client and nobody else, with the call that it belongs to if that is known.
  */
 import type { ClientPeer } from '../caller.ts'
 import { GatewayError } from '../errors.ts'
 import type { Outcome } from '../events.ts'
 import { Channel } from '../rpc/channel.ts'
 import { Json } from '../rpc/json.ts'
-import type { Id, MalformedMessage } from '../rpc/message.ts'
+import type { MalformedMessage } from '../rpc/message.ts'
 import type { Connect, Deadline, Handler, Incoming } from '../rpc/peer.ts'
 
 /** The revisions with sessions, the latest first. Newer ones have no `initialize`. */
@@ -103,6 +103,16 @@ export class Connection {
     return this.#closed
   }
 
+  /** Whether the server is to answer something. */
+  get isBusy(): boolean {
+    return this.#channel.waiting > 0
+  }
+
+  /** The call of the client's that came last, of those in flight. */
+  get latest(): Incoming | undefined {
+    return this.#channel.serving.at(-1)
+  }
+
   /** Relays a call of the client's, if it serves one: then progress and cancellation go along. */
   request(
     method: string,
@@ -163,14 +173,14 @@ export class Connection {
     during: Incoming | undefined,
   ): Promise<Json> {
     if (method === 'ping') return Json.of({})
-    const related = during ?? this.#channel.serving.at(-1)
-    return this.#client.request(method, params, { serves: from, relatedTo: related?.id })
+    const relatedTo = during ?? this.#onlyCall()
+    return this.#client.request(method, params, { serves: from, relatedTo })
   }
 
   #tell(method: string, params: Json | undefined, during: Incoming | undefined): void {
     // What a server logs belongs to the work it does; what has changed is news for the whole session.
     const isLog = method === 'notifications/message'
-    this.#client.notify(method, params, isLog ? (during?.id ?? this.#onlyCall()) : undefined)
+    this.#client.notify(method, params, isLog ? (during ?? this.#onlyCall()) : undefined)
   }
 
   #complain(text: string, why: MalformedMessage): Error {
@@ -182,9 +192,9 @@ export class Connection {
     )
   }
 
-  #onlyCall(): Id | undefined {
+  #onlyCall(): Incoming | undefined {
     const { serving } = this.#channel
-    return serving.length === 1 ? serving[0]!.id : undefined
+    return serving.length === 1 ? serving[0] : undefined
   }
 }
 

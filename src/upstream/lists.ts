@@ -24,6 +24,11 @@ export type Capability = (typeof LISTS)[ListMethod]['capability']
 /** The notification by which a server says that these lists have changed. */
 export const changedNotice = (capability: Capability) => `notifications/${capability}/list_changed`
 
+/** What such a notification is about. */
+export const CHANGES: ReadonlyMap<string, Capability> = new Map(
+  Object.values(LISTS).map(({ capability }) => [changedNotice(capability), capability]),
+)
+
 export interface Entry {
   /** Its name or URI. */
   key: string

@@ -1,46 +1,39 @@
 /**
- * One client's place at one server: its connection, what it has set up there, and what the server lists for it.
+ * One client's place at one server: how it gets at a connection, and what the server lists for it.
  *
- * A connection is opened when it is first needed, and again after it was lost; the client does not notice, because its
- * subscriptions and its log level are set up again. Nothing is asked twice that the server may have acted on.
+ * Calls go over connections that are shared as the server's `isolation` allows, each lent for one call. A client that wants
+ * what only a connection of its own can carry (subscriptions, a log level, tasks) is given one, and keeps to it from then
+ * on. Nothing is asked twice that the server may have acted on.
  */
 import type { Caller, ClientPeer } from '../caller.ts'
 import { GatewayError, RpcError } from '../errors.ts'
 import type { Json } from '../rpc/json.ts'
-import type { Id } from '../rpc/message.ts'
-import type { Deadline, RequestOptions } from '../rpc/peer.ts'
+import type { Deadline } from '../rpc/peer.ts'
 import { type Connection, capabilityOf, type Introduction, within } from './connection.ts'
-import {
-  changedNotice,
-  KeptList,
-  LISTS,
-  type List,
-  type ListMethod,
-  type Shape,
-  walk,
-} from './lists.ts'
+import { KeptList, LISTS, type List, type ListMethod, type Shape, walk } from './lists.ts'
+import { Own } from './own.ts'
+import type { Lease } from './pool.ts'
+import type { Share, Shared } from './share.ts'
 import type { Upstream } from './upstream.ts'
 
 /** How long a list is believed, in ms, of a server that does not announce changes, or may not be heard when it does. */
 const BELIEVED = 30_000
-/** How many subscriptions are set up again. The oldest are not. */
-const MAX_STANDING = 10_000
 const METHOD_NOT_FOUND = -32601
+const URL_ELICITATION_REQUIRED = -32042
+const ROOTS_CHANGED = 'notifications/roots/list_changed'
 
 export class Seat {
   readonly upstream: Upstream
   readonly #client: ClientPeer
   readonly #timeout: number | undefined
-  readonly #lists = new Map<ListMethod, KeptList>()
-  /** What is to be said again on a new connection, by what it is about. */
-  readonly #standing = new Map<string, Standing>()
-  #connection: Connection | undefined
-  #opening: Promise<Connection> | undefined
+  #own: Own | undefined
+  #shared: Share | undefined
 
   constructor(upstream: Upstream, client: ClientPeer) {
     this.upstream = upstream
-    this.#client = new Listening(client, (method) => this.#hear(method))
+    this.#client = client
     this.#timeout = upstream.config.timeout
+    if (upstream.config.isolation === 'session') this.#promote()
   }
 
   /**
@@ -51,7 +44,9 @@ export class Seat {
    */
   async initialize(): Promise<Json> {
     try {
-      return (await this.#connect()).introduction.result
+      // On a shared connection it would say what it has said before.
+      const known = this.#own ? undefined : this.#known
+      return (known ?? (await this.#met())).result
     } catch (error) {
       throw error instanceof GatewayError && error.cause instanceof RpcError ? error.cause : error
     }
@@ -59,7 +54,7 @@ export class Seat {
 
   /** What the server says of itself, from memory if it has met a client like this one before. */
   introduced(): Introduction | Promise<Introduction> {
-    return this.#known ?? this.#connect().then(({ introduction }) => introduction)
+    return this.#known ?? this.#met()
   }
 
   /**
@@ -70,7 +65,12 @@ export class Seat {
    */
   request(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
     if (STANDING.has(method)) return this.#stand(method, params, caller)
-    const connection = this.#connection
+    try {
+      if (!this.#own && !isPersonal(method, params)) return this.#lent(method, params, caller)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+    const { connection } = this.#promote()
     if (!connection || this.#timeout !== undefined) return this.#carefully(method, params, caller)
     const answer = connection.request(method, params, caller)
     if (this.upstream.config.kind === 'command') return answer
@@ -89,22 +89,29 @@ export class Seat {
     params: Json | undefined,
     caller: Caller,
   ): Promise<boolean> {
-    this.#remember(aboutOf(method, params), { method, params, capability })
-    if (!this.#connection || !this.offers(capability)) return false
-    await this.#connection.request(method, params, caller, this.#deadline(method))
+    const isOffered = this.offers(capability)
+    // A server that has not got it is no reason for a connection of one's own.
+    if (!this.#own && this.#known && !isOffered) return false
+    const own = this.#promote()
+    own.remember(aboutOf(method, params), { method, params, capability })
+    if (!own.connection || !isOffered) return false
+    await own.connection.request(method, params, caller, this.#deadline(method))
     return true
   }
 
   /** Whether the client is told when a resource changes. */
   isSubscribed(uri: string): boolean {
-    return this.#standing.has(subscriptionTo(uri))
+    return this.#own?.isStanding(subscriptionTo(uri)) ?? false
   }
 
   /** Tells the server what the client has to say, if they are in touch or about to be. */
   notify(method: string, params: Json | undefined): void {
-    if (this.#connection) this.#connection.notify(method, params)
+    if (this.#own) this.#own.notify(method, params)
+    else if (method === ROOTS_CHANGED) this.#shared?.rootsChanged(this.#client)
     else {
-      this.#opening?.then(
+      // Nobody else is to be meant by what nobody knows the meaning of.
+      const own = this.#promote()
+      own.connect().then(
         (connection) => connection.notify(method, params),
         () => {},
       )
@@ -119,7 +126,7 @@ export class Seat {
 
   /** Whether the server could be asked without opening anything. */
   get isConnected(): boolean {
-    return this.#connection !== undefined
+    return this.#own ? this.#own.connection !== undefined : this.upstream.isReady
   }
 
   /**
@@ -131,7 +138,8 @@ export class Seat {
    */
   list(method: ListMethod): List | Promise<List> {
     const kept = this.#kept(method)
-    if (this.#connection && kept.isFresh) return kept.list!
+    const isThere = !this.#own || this.#own.connection !== undefined
+    if (isThere && kept.isFresh) return kept.list!
     return kept.shared(() => onceMore(() => this.#ask(method, kept)))
   }
 
@@ -146,18 +154,116 @@ export class Seat {
    * @throws as {@link list} does.
    */
   async walk(method: string, shape: Shape, caller?: Caller): Promise<List> {
-    const connection = await this.#connect()
-    const ask = (params: Json | undefined) =>
-      connection.request(method, params, caller, this.#deadline(method))
-    try {
-      return await walk(shape, ask, (text, why) => this.upstream.noise(text, why))
-    } catch (error) {
-      throw this.#named(error)
-    }
+    return this.#borrow(async (connection) => {
+      const ask = (params: Json | undefined) =>
+        connection.request(method, params, caller, this.#deadline(method))
+      try {
+        return await walk(shape, ask, (text, why) => this.upstream.noise(text, why))
+      } catch (error) {
+        throw this.#named(error)
+      }
+    })
   }
 
   get #known(): Introduction | undefined {
-    return this.#connection?.introduction ?? this.upstream.remembered(this.#client)
+    return this.#own?.connection?.introduction ?? this.upstream.remembered(this.#client)
+  }
+
+  get #lists(): Map<ListMethod, KeptList> {
+    return this.#own?.lists ?? this.#share.lists
+  }
+
+  get #share(): Share {
+    this.#shared ??= this.upstream.share(this.#client)
+    return this.#shared
+  }
+
+  /** From now on, the connection of its own. */
+  #promote(): Own {
+    if (!this.#own) {
+      this.#own = new Own(this.upstream, this.#client, (method) => this.#deadline(method))
+      this.#shared?.leave(this.#client)
+    }
+    return this.#own
+  }
+
+  #demote(): void {
+    this.#own = undefined
+    this.#shared?.enter(this.#client)
+  }
+
+  #met(): Promise<Introduction> {
+    return this.#borrow(async ({ introduction }) => introduction)
+  }
+
+  /** Does something of our own with a connection. */
+  async #borrow<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
+    if (this.#own) return work(await this.#own.connect())
+    return this.#share.together(this.#client, work)
+  }
+
+  /** On a connection that is lent for the call. */
+  #lent(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
+    const share = this.#share
+    const lease = share.acquire(this.#client, caller)
+    const isCommand = this.upstream.config.kind === 'command'
+    if (!(lease instanceof Promise) && this.#timeout === undefined && isCommand) {
+      return this.#use(share, lease, method, params, caller, undefined)
+    }
+    const deadline = this.#until(method)
+    let first: Lease<Shared> | Promise<Lease<Shared>> | undefined = lease
+    return onceMore(async () => {
+      const leasing = Promise.resolve(first ?? share.acquire(this.#client, caller))
+      first = undefined
+      const got = await this.#inTime(share, leasing, caller, deadline())
+      return this.#use(share, got, method, params, caller, deadline())
+    })
+  }
+
+  /** A connection that comes too late is given back. */
+  async #inTime(
+    share: Share,
+    leasing: Promise<Lease<Shared>>,
+    caller: Caller,
+    deadline: Deadline | undefined,
+  ): Promise<Lease<Shared>> {
+    try {
+      return await within(leasing, deadline)
+    } catch (error) {
+      leasing.then(
+        (late) => share.release(late, caller, false),
+        () => {},
+      )
+      throw error
+    }
+  }
+
+  async #use(
+    share: Share,
+    lease: Lease<Shared>,
+    method: string,
+    params: Json | undefined,
+    caller: Caller,
+    deadline: Deadline | undefined,
+  ): Promise<Json> {
+    let isGivenUp = false
+    try {
+      return await lease.connection.connection.request(method, params, caller, deadline)
+    } catch (error) {
+      isGivenUp = caller.aborted !== undefined || isLate(error)
+      if (error instanceof RpcError) this.#expectVisits(lease.connection, error)
+      throw error
+    } finally {
+      void share.release(lease, caller, isGivenUp)
+    }
+  }
+
+  /** The client is sent to URLs, and will be told when it has been there. */
+  #expectVisits(shared: Shared, { code, error }: RpcError): void {
+    if (code !== URL_ELICITATION_REQUIRED) return
+    for (const one of error.member('data')?.member('elicitations')?.elements() ?? []) {
+      shared.expect(one.member('elicitationId'), this.#client)
+    }
   }
 
   /** What the client wants from now on. */
@@ -165,76 +271,40 @@ export class Seat {
     // Nothing that could be meant in two ways may be acted on.
     const about = aboutOf(method, params)
     const result = await this.#carefully(method, params, caller)
-    if (method === 'resources/unsubscribe') this.#standing.delete(about)
-    else this.#remember(about, { method, params })
+    const own = this.#promote()
+    if (method === 'resources/unsubscribe') own.forget(about)
+    else own.remember(about, { method, params })
     return result
   }
 
-  #carefully(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
-    const ms = this.#timeout
-    const since = performance.now()
-    const late = () => this.#late(`did not answer ${method} within its timeout of ${ms} ms`)
-    const left = (): Deadline | undefined =>
-      ms === undefined ? undefined : { ms: Math.max(1, ms - (performance.now() - since)), late }
-    return onceMore(async () => {
-      const connection = await within(this.#connect(), left())
-      return connection.request(method, params, caller, left())
-    })
+  /** On its own connection, which may have to be opened, in no more time than there is. */
+  async #carefully(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
+    const wasShared = !this.#own
+    const own = this.#promote()
+    const deadline = this.#until(method)
+    try {
+      return await onceMore(async () => {
+        const connection = await within(own.connect(), deadline())
+        return connection.request(method, params, caller, deadline())
+      })
+    } catch (error) {
+      // Where there is no room for one of its own, it is no worse off than before.
+      if (wasShared && isBusy(error)) this.#demote()
+      throw error
+    }
   }
 
   /** The same for a call on a connection that was there. */
   #again(error: unknown, method: string, params: Json | undefined, caller: Caller): Promise<Json> {
     if (!isLost(error)) throw error
-    return this.#connect().then((connection) => connection.request(method, params, caller))
-  }
-
-  #connect(): Promise<Connection> {
-    if (this.#connection) return Promise.resolve(this.#connection)
-    this.#opening ??= this.#open().finally(() => {
-      this.#opening = undefined
-    })
-    return this.#opening
-  }
-
-  async #open(): Promise<Connection> {
-    this.#client.ended.throwIfAborted()
-    let gone: Error | undefined
-    let opened: Connection | undefined
-    const connection = await this.upstream.open(this.#client, (reason) => {
-      gone ??= reason
-      if (this.#connection === opened) this.#connection = undefined
-      for (const kept of this.#lists.values()) kept.forget()
-    })
-    opened = connection
-    const said = new Set<Standing>()
-    // The client may add to it meanwhile.
-    for (let again = this.#unsaid(said, connection); again.length > 0; ) {
-      // What the server refuses now, it would refuse a client that came back, too.
-      await Promise.allSettled(
-        again.map(({ method, params }) =>
-          connection.request(method, params, undefined, this.#deadline(method)),
-        ),
-      )
-      again = this.#unsaid(said, connection)
-    }
-    if (gone) throw gone
-    this.#connection = connection
-    return connection
-  }
-
-  /** What is to hold on a connection and was not said there yet. From now on it counts as said. */
-  #unsaid(said: Set<Standing>, { introduction }: Connection): Standing[] {
-    const isOfEffect = ({ capability }: Standing) =>
-      capability === undefined || capabilityOf(introduction, capability) !== undefined
-    const unsaid = [...this.#standing.values()].filter((one) => !said.has(one) && isOfEffect(one))
-    for (const one of unsaid) said.add(one)
-    return unsaid
+    return this.#promote()
+      .connect()
+      .then((connection) => connection.request(method, params, caller))
   }
 
   async #ask(method: ListMethod, kept: KeptList): Promise<List> {
-    const connection = await this.#connect()
     const { capability } = LISTS[method]
-    const offered = capabilityOf(connection.introduction, capability)
+    const offered = capabilityOf(await this.#introducedForList(), capability)
     const { changes } = kept
     if (!offered) return kept.keep([], changes, Number.POSITIVE_INFINITY)
     const list = await this.walk(method, LISTS[method]).catch((error) => {
@@ -244,29 +314,30 @@ export class Seat {
     })
     // Behind a URL there may be no stream on which we would hear of a change, or a broken one.
     const isHeard = offered.listChanged === true && this.upstream.config.kind === 'command'
-    const believed = isHeard ? Number.POSITIVE_INFINITY : BELIEVED
-    return kept.keep(this.upstream.shared(method, list), changes, believed)
+    return kept.keep(list, changes, isHeard ? Number.POSITIVE_INFINITY : BELIEVED)
+  }
+
+  /** Its own connection may know better than memory. */
+  #introducedForList(): Introduction | Promise<Introduction> {
+    return this.#own ? this.#met() : this.introduced()
   }
 
   #kept(method: ListMethod): KeptList {
-    const known = this.#lists.get(method)
+    const lists = this.#lists
+    const known = lists.get(method)
     if (known) return known
     const kept = new KeptList()
-    this.#lists.set(method, kept)
+    lists.set(method, kept)
     return kept
   }
 
-  #hear(method: string): void {
-    for (const [list, kept] of this.#lists) {
-      if (changedNotice(LISTS[list].capability) === method) kept.forget()
-    }
-  }
-
-  #remember(about: string, standing: Standing): void {
-    this.#standing.delete(about)
-    this.#standing.set(about, standing)
-    const [oldest] = this.#standing.keys()
-    if (this.#standing.size > MAX_STANDING) this.#standing.delete(oldest!)
+  /** What is left, each time it is asked, of the time that a call may take. */
+  #until(method: string): () => Deadline | undefined {
+    const ms = this.#timeout
+    if (ms === undefined) return () => undefined
+    const since = performance.now()
+    const late = () => this.#late(`did not answer ${method} within its timeout of ${ms} ms`)
+    return () => ({ ms: Math.max(1, ms - (performance.now() - since)), late })
   }
 
   #deadline(method: string): Deadline {
@@ -286,16 +357,14 @@ export class Seat {
   }
 }
 
-/** What holds for as long as the client stays, whatever becomes of the connection. */
-interface Standing {
-  method: string
-  params: Json | undefined
-  /** Without it the server need not be told. */
-  capability?: string
-}
-
 /** The methods by which a client says what is to hold, or no longer. */
 const STANDING = new Set(['logging/setLevel', 'resources/subscribe', 'resources/unsubscribe'])
+
+/** Whether only a connection of the client's own can carry it: a task goes on when its call is over. */
+function isPersonal(method: string, params: Json | undefined): boolean {
+  if (method === 'tools/call') return params?.member('task') !== undefined
+  return method.startsWith('tasks/')
+}
 
 /** What a request of those is about. @throws {DuplicateMemberError} if that could be two things. */
 function aboutOf(method: string, params: Json | undefined): string {
@@ -305,34 +374,6 @@ function aboutOf(method: string, params: Json | undefined): string {
 
 function subscriptionTo(uri: string): string {
   return `resource ${uri}`
-}
-
-/** The client as the server sees it, with an ear on what it is told. */
-class Listening implements ClientPeer {
-  readonly #client: ClientPeer
-  readonly #heard: (method: string) => void
-
-  constructor(client: ClientPeer, heard: (method: string) => void) {
-    this.#client = client
-    this.#heard = heard
-  }
-
-  get id(): string {
-    return this.#client.id
-  }
-  get introduction(): Json {
-    return this.#client.introduction
-  }
-  get ended(): AbortSignal {
-    return this.#client.ended
-  }
-  request(method: string, params?: Json, options?: RequestOptions): Promise<Json> {
-    return this.#client.request(method, params, options)
-  }
-  notify(method: string, params?: Json, relatedTo?: Id): void {
-    this.#heard(method)
-    this.#client.notify(method, params, relatedTo)
-  }
 }
 
 /** Asks again if the server no longer knew the session: then it has not acted on what it was asked. */
@@ -345,4 +386,12 @@ function onceMore<T>(ask: () => Promise<T>): Promise<T> {
 
 function isLost(error: unknown): boolean {
   return error instanceof GatewayError && error.code === 'upstream_session_lost'
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof GatewayError && error.code === 'upstream_busy'
+}
+
+function isLate(error: unknown): boolean {
+  return error instanceof GatewayError && error.code === 'upstream_timeout'
 }

@@ -24,6 +24,8 @@ export interface ChildObserver {
 
 export interface Child extends Transport {
   readonly pid: number
+  /** False as soon as it is known to have ended, or to talk or listen no more; why is told a moment later. */
+  readonly isLiving: boolean
   /** The last of what it wrote to stderr, at most {@link STDERR_KEPT} characters. */
   readonly stderr: string
   /** Resolves when no process of its group is left. */
@@ -58,6 +60,7 @@ class StdioChild implements Child {
   readonly #observer: ChildObserver
   readonly #process: Bun.Subprocess<'pipe', 'pipe', 'pipe'>
   readonly gone: Promise<void>
+  isLiving = true
   #queue: string[] = []
   #unread = 0
   #writing = false
@@ -184,6 +187,7 @@ class StdioChild implements Child {
     const { exited } = this.#process
     const closed = this.#closed.promise
     await Promise.race([exited, read, this.#deaf.promise, closed])
+    this.isLiving = false
     if (!this.#closing) {
       // Who closes a pipe is mostly about to exit, and how it exits says more.
       await Promise.race([exited, closed, Bun.sleep(STEP)])

@@ -7,19 +7,32 @@ import type { ClientPeer } from '../caller.ts'
 import type { ServerConfig } from '../config/schema.ts'
 import { GatewayError, RpcError, toError } from '../errors.ts'
 import type { Observer } from '../events.ts'
-import type { Connect, Transport } from '../rpc/peer.ts'
+import type { Connect } from '../rpc/peer.ts'
 import { Connection, type Introduction } from './connection.ts'
 import { type List, type ListMethod, older } from './lists.ts'
+import { groupsMemory } from './memory.ts'
+import { Pool } from './pool.ts'
 import { Seat } from './seat.ts'
-import { type Source, sourceOf } from './source.ts'
-
-/** `ready` also before anybody needed it, as long as it looks as if it could start. */
-export type State = 'ready' | 'failing' | 'stopped'
+import { Share, Shared } from './share.ts'
+import { type Link, type Source, sourceOf } from './source.ts'
+import { type State, Supervision } from './supervision.ts'
+import type { Watchdog } from './watchdog.ts'
 
 export interface Status {
   state: State
   /** Why it is failing, or how its last connection ended. */
   reason?: string
+  /** Connections, those included that are being opened or closed. */
+  total: number
+  /** With a call in flight, or of a client's own. */
+  active: number
+  idle: number
+  /** Calls that wait for a connection. */
+  waiting: number
+  /** Processes started so far. */
+  spawned: number
+  /** Connections lost by the server's own fault. */
+  crashed: number
   /** Clients are shown what it listed before, if it ever did: it does not list now. */
   missing?: true
   /** What of it is shown otherwise than it says, or not at all. */
@@ -28,14 +41,11 @@ export interface Status {
   processes: number
 }
 
-/** What a start may take: `npx` and `uvx` download on the first one. */
-const STARTUP_DEADLINE = 60_000
 /** How many kinds of clients are remembered with what the server answers them. */
 const MAX_REMEMBERED = 64
 const MAX_NOTICES = 50
-/** A server that fails is tried again after so many ms: doubled each time, up to the second. */
-const PAUSE = 1_000
-const LONGEST_PAUSE = 30_000
+/** How often the memory of processes is looked at, in ms. */
+const MEMORY_CHECK = 5_000
 /** What a server says may be of any length. This much of it is told, in characters. */
 const MAX_TOLD = 500
 
@@ -51,31 +61,84 @@ export class Upstream {
   readonly #lists = new Map<ListMethod, List>()
   readonly #notices = new Set<string>()
   readonly #missedBy = new Set<object>()
-  /** When a server that fails was last tried without being needed, and how long not to try it again. */
-  #tried = 0
-  #pause = 0
-  #state: State = 'ready'
-  #reason: string | undefined
+  /** Its own answer to the last `initialize`, if that was a refusal. */
+  #refusal: RpcError | undefined
+  readonly #supervision = new Supervision()
+  readonly #shares = new Map<string, Share>()
+  /** By process group. */
+  readonly #groups = new Map<number, { client: ClientPeer; connection: Connection }>()
+  readonly pool: Pool<Shared>
+  #ownConnections = 0
+  #isWarm = false
+  #memoryCheck: NodeJS.Timeout | undefined
 
-  constructor(name: string, config: ServerConfig, listTimeout: number, observe: Observer) {
+  constructor(
+    name: string,
+    config: ServerConfig,
+    listTimeout: number,
+    watchdog: Watchdog,
+    observe: Observer,
+  ) {
     this.name = name
     this.config = config
     this.listTimeout = listTimeout
     this.#observe = observe
-    this.#source = sourceOf(name, config, observe)
+    this.pool = new Pool(name, config.pool, {
+      onChange: () => this.#stock(),
+      onEnd: (reason) => observe({ type: 'upstream_reaped', server: name, reason: reason.message }),
+    })
+    this.#source = sourceOf(name, config, observe, watchdog)
     const { obstacle } = this.#source
-    if (obstacle !== undefined) this.#fail(obstacle)
+    if (obstacle !== undefined && this.#supervision.blocked(obstacle)) this.#tellFailure(obstacle)
+    if (config.maxMemory !== undefined) {
+      this.#memoryCheck = setInterval(() => void this.#checkMemory(), MEMORY_CHECK)
+      this.#memoryCheck.unref()
+    }
   }
 
   get status(): Status {
+    const { state, reason, crashed } = this.#supervision
+    const { total, active, idle, waiting } = this.pool.stats
     return {
-      state: this.#state,
-      ...(this.#reason === undefined ? {} : { reason: this.#reason }),
+      state,
+      ...(reason === undefined ? {} : { reason }),
+      total: total + this.#ownConnections,
+      active: active + this.#ownConnections,
+      idle,
+      waiting,
+      spawned: this.#source.spawned,
+      crashed,
       ...(this.#missedBy.size === 0 ? {} : { missing: true as const }),
       ...(this.#notices.size === 0 ? {} : { notices: [...this.#notices] }),
       connections: this.#connections.size,
       processes: this.#source.processes,
     }
+  }
+
+  /** Whether it looks as if it could be asked. */
+  get isReady(): boolean {
+    return this.#supervision.state === 'ready'
+  }
+
+  /** From now on, as many processes are kept as `minConnections` wants. */
+  warm(): void {
+    this.#isWarm = true
+    this.#stock()
+  }
+
+  /** What a client shares with others of the same owner. It leaves with the client. */
+  share(client: ClientPeer): Share {
+    const owner = this.config.isolation === 'shared' ? '*' : client.principal.id
+    const key = `${owner} ${kindOf(client)}`
+    let share = this.#shares.get(key)
+    if (!share) {
+      share = new Share(this, key, () => this.#shares.delete(key))
+      this.#shares.set(key, share)
+    }
+    const shared = share
+    shared.enter(client)
+    client.ended.addEventListener('abort', () => shared.leave(client))
+    return shared
   }
 
   /** A place for a client, to be asked on its behalf. Nothing is opened yet; all is closed when the client leaves. */
@@ -109,14 +172,9 @@ export class Upstream {
     this.#missedBy.add(who)
   }
 
-  /** Whether to try it again just now. While it fails it is not tried by all who miss it, but ever less often. */
+  /** Whether to try it again just now. While it fails it is left alone, ever longer. */
   mayTry(): boolean {
-    if (this.#state !== 'failing') return true
-    const now = performance.now()
-    if (now - this.#tried < this.#pause) return false
-    this.#tried = now
-    this.#pause = Math.min(Math.max(PAUSE, this.#pause * 2), LONGEST_PAUSE)
-    return true
+    return this.#supervision.pause === 0
   }
 
   /** They have them again, or want them no more. */
@@ -126,7 +184,9 @@ export class Upstream {
 
   /** Resolves when no process and no connection of it is left. */
   async close(): Promise<void> {
-    this.#state = 'stopped'
+    this.#supervision.stop()
+    clearInterval(this.#memoryCheck)
+    this.pool.close(this.#stopped())
     await this.#source.close(this.#stopped())
   }
 
@@ -136,20 +196,49 @@ export class Upstream {
   }
 
   /**
-   * A connection of this client's own, for its seat. It closes itself when the client leaves.
+   * A connection of this client's own. It closes itself when the client leaves.
+   *
+   * @throws {GatewayError} `upstream_busy` if there are too many of them; else as {@link open}.
+   */
+  async openOwn(client: ClientPeer, onGone: (reason: Error) => void): Promise<Opened> {
+    const { maxSessionConnections } = this.config
+    if (this.#ownConnections >= maxSessionConnections) {
+      throw new GatewayError(
+        'upstream_busy',
+        `server "${this.name}": ${maxSessionConnections} sessions have connections of their own`,
+        { server: this.name, hint: `raise mcpServers.${this.name}.maxSessionConnections` },
+      )
+    }
+    this.#ownConnections++
+    try {
+      const opened = await this.open(client, onGone)
+      opened.gone.then(() => this.#ownConnections--)
+      return opened
+    } catch (error) {
+      this.#ownConnections--
+      throw error
+    }
+  }
+
+  /**
+   * A connection on behalf of a client. It closes itself when the client leaves.
    *
    * @param onGone it takes no more calls, for this reason; those in flight may still be answered.
    * @throws {GatewayError} naming the server, caused by an `RpcError` if that is its refusal; whatever the client left
    *   with, if it does meanwhile.
    */
-  async open(client: ClientPeer, onGone: (reason: Error) => void): Promise<Connection> {
-    if (this.#state === 'stopped') throw this.#stopped()
+  async open(client: ClientPeer, onGone: (reason: Error) => void): Promise<Opened> {
+    const supervision = this.#supervision
+    if (supervision.isStopped) throw this.#stopped()
+    if (supervision.pause > 0) throw this.#leftAlone(supervision.pause)
+    supervision.opening()
     const started = performance.now()
     let connection: Connection | undefined
-    let transport: Transport | undefined
+    let link: Link | undefined
+    let hasServed = false
     const connect: Connect = (receiver) => {
-      transport = this.#source.connect(receiver, onGone)
-      return transport
+      link = this.#source.connect(receiver, onGone)
+      return link
     }
     try {
       connection = await Connection.open(
@@ -157,32 +246,35 @@ export class Upstream {
         connect,
         client,
         {
-          onCall: (method, outcome, ms) =>
-            this.#observe({ type: 'request', server: this.name, method, outcome, ms }),
+          onCall: (method, outcome, ms) => {
+            if (method !== 'initialize' && outcome !== 'failed') hasServed = true
+            this.#observe({ type: 'request', server: this.name, method, outcome, ms })
+          },
           onNoise: (text, why) => this.noise(text, why),
           onClose: (closed, reason) => {
             // What never opened is told as a failure.
             if (!this.#connections.delete(closed)) return
-            if (this.#state === 'ready' && isItsOwn(reason)) this.#reason = reason.message
+            if (link?.pid !== undefined) this.#groups.delete(link.pid)
+            if (isItsOwn(reason)) supervision.lost(reason.message, hasServed)
             onGone(reason)
             this.#observe({ type: 'upstream_closed', server: this.name, reason: reason.message })
           },
         },
-        STARTUP_DEADLINE,
+        this.config.startupTimeout,
       )
       // As soon as it was open.
       if (connection.closed) throw connection.closed
     } catch (error) {
-      throw this.#cannotOpen(error, client, transport)
+      throw this.#cannotOpen(error, client, link)
     }
     this.#connections.add(connection)
     this.#remember(client, connection.introduction)
-    this.#state = 'ready'
-    this.#reason = undefined
-    this.#pause = 0
+    supervision.opened()
     const ms = Math.round(performance.now() - started)
     this.#observe({ type: 'upstream_ready', server: this.name, ms })
-    return connection
+    const { gone, pid } = link!
+    if (pid !== undefined) this.#groups.set(pid, { client, connection })
+    return { connection, gone }
   }
 
   /** Something came from the server that cannot be used. */
@@ -200,25 +292,60 @@ export class Upstream {
     return clean.length > MAX_TOLD ? `${clean.slice(0, MAX_TOLD)}…` : clean
   }
 
-  #cannotOpen(error: unknown, client: ClientPeer, transport: Transport | undefined): unknown {
+  #cannotOpen(error: unknown, client: ClientPeer, link: Link | undefined): unknown {
     // A client that left says nothing about the server.
-    if (client.ended.aborted || this.#state === 'stopped') {
+    if (client.ended.aborted || this.#supervision.isStopped) {
+      this.#supervision.gaveUp()
       const reason = toError(error).message
       this.#observe({ type: 'upstream_closed', server: this.name, reason })
       return error
     }
-    const words = transport && this.#source.lastWords(transport)
+    const words = link && this.#source.lastWords(link)
     const reason =
       error instanceof RpcError
         ? this.#told(`server "${this.name}" refused initialize: ${error.error.text}`)
         : this.#told(toError(error).message) + (words ? ` (${words})` : '')
-    this.#fail(reason)
+    if (this.#supervision.failed(reason)) this.#tellFailure(reason)
+    this.#refusal = error instanceof RpcError ? error : undefined
     const known = error instanceof GatewayError ? error : undefined
     return new GatewayError(known?.code ?? 'upstream_unreachable', reason, {
       server: this.name,
       hint: known?.code === 'upstream_unauthorized' ? known.hint! : this.#source.hint,
       cause: error,
     })
+  }
+
+  #leftAlone(ms: number): GatewayError {
+    const { reason = 'it failed' } = this.#supervision
+    return new GatewayError('upstream_unreachable', `${reason}; it is tried again in ${ms} ms`, {
+      server: this.name,
+      hint: this.#source.hint,
+      cause: this.#refusal,
+    })
+  }
+
+  /** Keeps processes that nobody uses yet, as far as those in use are fewer than are wanted. */
+  #stock(): void {
+    const { isolation, pool } = this.config
+    if (!this.#isWarm || this.#supervision.isStopped || this.#supervision.pause > 0) return
+    const used = isolation === 'session' ? 0 : this.pool.stats.total
+    this.#source.spare(Math.max(0, pool.minConnections - used))
+  }
+
+  async #checkMemory(): Promise<void> {
+    const used = await groupsMemory(new Set(this.#groups.keys()))
+    const { maxMemory = Number.POSITIVE_INFINITY } = this.config
+    for (const [group, bytes] of used) {
+      if (bytes <= maxMemory) continue
+      const { client, connection } = this.#groups.get(group) ?? {}
+      // What is in flight is answered first.
+      if (!connection || (connection.isBusy && !(client instanceof Shared))) continue
+      const reason = `its ${bytes} bytes of memory are over ${maxMemory}`
+      this.#observe({ type: 'upstream_recycled', server: this.name, reason })
+      const error = new GatewayError('upstream_closed', `server "${this.name}": ${reason}`)
+      if (client instanceof Shared) this.pool.retire(client, error)
+      else connection.close(error)
+    }
   }
 
   #remember(client: ClientPeer, introduction: Introduction): void {
@@ -234,13 +361,15 @@ export class Upstream {
     return new GatewayError('shutting_down', `server "${this.name}" is being stopped`)
   }
 
-  #fail(reason: string): void {
-    // It may be tried again for long, and is not told again for the same reason.
-    if (this.#state === 'stopped' || (this.#state === 'failing' && this.#reason === reason)) return
-    this.#state = 'failing'
-    this.#reason = reason
+  #tellFailure(reason: string): void {
     this.#observe({ type: 'upstream_failed', server: this.name, reason })
   }
+}
+
+/** A connection, and when nothing is left of what carried it. */
+export interface Opened {
+  connection: Connection
+  gone: Promise<void>
 }
 
 /** Servers behave by what a client declares, and by the revision it speaks. */
@@ -249,7 +378,8 @@ function kindOf({ introduction }: ClientPeer): string {
   return `${said('protocolVersion')} ${said('capabilities')}`
 }
 
-/** Whether a connection ended because of the server. */
+/** Whether a connection ended by a fault of the server's. That it forgets a session is none. */
 function isItsOwn(reason: Error): boolean {
-  return reason instanceof GatewayError && reason.server !== undefined
+  if (!(reason instanceof GatewayError) || reason.code === 'upstream_session_lost') return false
+  return reason.server !== undefined
 }

@@ -367,7 +367,8 @@ describe('while the server starts', () => {
   /** Answers initialize only after a while; `never` not at all. */
   const slow = (wait: string) => {
     const { command, args } = stdio('raw')
-    return { command: 'sh', args: ['-c', `sleep ${wait}; exec ${command} ${args!.join(' ')}`] }
+    const script = `sleep ${wait}; exec ${command} ${args!.join(' ')}`
+    return { command: 'sh', args: ['-c', script], isolation: 'session' as const }
   }
   const streamed = { accept: 'text/event-stream, application/json' }
 

@@ -42,8 +42,13 @@ function at({ url }: TestGateway, name: string, end: string): URL {
   return new URL(name === '' ? end : `${name}/${end}`, url)
 }
 
+/** One process, so that what a call leaves behind is seen by the next. */
 const everything = (...args: string[]) =>
-  stdio('everything', { args: [...stdio('everything').args!, ...args] })
+  stdio('everything', {
+    args: [...stdio('everything').args!, ...args],
+    isolation: 'user',
+    pool: { maxConnections: 1 },
+  })
 
 const remotes: RemoteServer[] = []
 const UPSTREAMS = {} as Record<Transport, Servers[string]>

@@ -11,6 +11,8 @@ export type Servers = Input['mcpServers']
 type Server = Input['mcpServers'][string]
 
 export interface TestGateway extends AsyncDisposable {
+  /** What is behind the URLs. */
+  readonly gateway: Gateway
   url: URL
   /** The URL of an endpoint: `at('raw')` is `http://127.0.0.1:PORT/raw/mcp`. */
   at(name: string): URL
@@ -52,6 +54,7 @@ export function startGateway(
     await gateway.close()
   }
   return {
+    gateway,
     url: listener.url,
     at: (name) => new URL(`${name}/mcp`, listener.url),
     events,
@@ -78,10 +81,10 @@ export function startGateway(
 
 const fixture = (name: string) => new URL(`servers/${name}.ts`, import.meta.url).pathname
 
-/** A fixture server from `servers/`, as configuration. */
+/** A fixture server from `servers/`, as configuration. Unless said otherwise each session has one of its own. */
 export function stdio(
   name: string,
   options: Omit<Server, 'command'> = {},
 ): Server & { command: string } {
-  return { command: process.execPath, args: [fixture(name)], ...options }
+  return { command: process.execPath, args: [fixture(name)], isolation: 'session', ...options }
 }

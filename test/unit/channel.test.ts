@@ -3,6 +3,7 @@ import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { GatewayError, RpcError } from '../../src/errors.ts'
 import { Channel, MAX_INCOMING } from '../../src/rpc/channel.ts'
+import { IncomingRequest } from '../../src/rpc/incoming.ts'
 import { Json } from '../../src/rpc/json.ts'
 import type { MalformedMessage } from '../../src/rpc/message.ts'
 import {
@@ -221,8 +222,8 @@ describe('a request', () => {
 
   test('goes along with the request in whose course it is made', () => {
     const { channel, wire } = alone()
-    channel.request('m', undefined, { relatedTo: '"x"' })
-    channel.notify('n', undefined, '7')
+    channel.request('m', undefined, { relatedTo: new IncomingRequest('"x"', undefined) })
+    channel.notify('n', undefined, new IncomingRequest('7', undefined))
     channel.notify('n')
     expect(wire.sent.map(({ relatedTo }) => relatedTo)).toEqual(['"x"', '7', undefined])
   })
@@ -419,7 +420,8 @@ describe('cancelling', () => {
   test('goes the way that the request went', async () => {
     const { channel, wire } = alone()
     const serves = new Served()
-    const asked = channel.request('m', undefined, { serves, relatedTo: '"way"' })
+    const relatedTo = new IncomingRequest('"way"', undefined)
+    const asked = channel.request('m', undefined, { serves, relatedTo })
     serves.abort()
     await rejection(asked)
     expect(wire.sent.map(({ relatedTo }) => relatedTo)).toEqual(['"way"', '"way"'])

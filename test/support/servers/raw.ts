@@ -6,6 +6,8 @@
  * honest answer, so that a test has something to wait for.
  */
 
+import { writeSync } from 'node:fs'
+
 /** The result of `tools/list`, byte for byte. */
 export const TOOLS_LIST = `{"tools":[
 {"name":"lossless","inputSchema":{"type":"object"},"x-foo": {"a":1.0}},
@@ -19,6 +21,9 @@ export const TOOLS_LIST = `{"tools":[
 {"name":"wrong_id","inputSchema":{"type":"object"}},
 {"name":"ignore_term","inputSchema":{"type":"object"}},
 {"name":"grandchild","inputSchema":{"type":"object"}},
+{"name":"hang","inputSchema":{"type":"object"}},
+{"name":"slow","inputSchema":{"type":"object","properties":{"ms":{"type":"integer"}}}},
+{"name":"ask_late","inputSchema":{"type":"object"}},
 {"name":"echo","inputSchema":{"type":"object"}}]}`.replaceAll('\n', '')
 
 /** The result of the tool `lossless`, byte for byte. */
@@ -55,6 +60,9 @@ const HIJACKS: Record<string, (id: number) => string> = {
   'bad-literal': (id) => line(id, '{"content":nul}'),
   'raw-control': (id) => line(id, '{"content":[{"type":"text","text":"a\tb"}]}'),
 }
+
+/** The id of the only question that this server asks. */
+const QUESTION = -1
 
 const onCancelled = new Map<number | undefined, () => void>()
 
@@ -99,6 +107,18 @@ const TOOLS: Record<string, Tool> = {
     child.unref()
     answer(id, text(String(child.pid)))
   },
+  /** Says so on stderr, and never does anything again. */
+  hang() {
+    writeSync(2, 'hanging\n')
+    for (;;);
+  },
+  slow: (id, { ms }) => void setTimeout(() => answer(id, text('slow')), Number(ms)),
+  /** Asks something when it gets SIGUSR2, and writes on stderr what it is answered. */
+  ask_late(id) {
+    const question = { jsonrpc: '2.0', id: QUESTION, method: 'roots/list' }
+    process.on('SIGUSR2', () => write(`${JSON.stringify(question)}\n`))
+    answer(id, text('waiting'))
+  },
   /** Answers the line it was asked with. */
   echo: (id, _, line) => void answer(id, text(line)),
 }
@@ -119,6 +139,7 @@ async function handle(line: string) {
   const tool = TOOLS[params.name ?? '']
   if (method === 'notifications/cancelled') onCancelled.get(params.requestId)?.()
   else if (id === undefined) return
+  else if (id === QUESTION) writeSync(2, `${line}\n`)
   else if (method === 'initialize') answer(id, initialized(params.protocolVersion))
   else if (method === 'ping') answer(id, '{}')
   else if (method === 'tools/list') answer(id, TOOLS_LIST)

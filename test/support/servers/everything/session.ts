@@ -3,7 +3,7 @@ import { Server } from '@modelcontextprotocol/sdk/server/index.js'
 import * as mcp from '@modelcontextprotocol/sdk/types.js'
 import * as contents from './contents.ts'
 import { Tasks } from './tasks.ts'
-import { type Call, DETAILS, type Extra, type Growing, run, TOOLS } from './tools.ts'
+import { askRoots, type Call, DETAILS, type Extra, type Growing, run, TOOLS } from './tools.ts'
 
 interface Session {
   name: string
@@ -45,7 +45,7 @@ export function everything(name: string, pageSize: number): Server {
   const session: Session = {
     name,
     server,
-    tools: { ...TOOLS },
+    tools: { ...TOOLS, ...remembering(server) },
     prompts: contents.prompts(name),
     resources: contents.resources(name),
     subscriptions: new Set(),
@@ -69,6 +69,23 @@ export function everything(name: string, pageSize: number): Server {
     await server.notification({ method: 'notifications/x/pong', ...(params && { params }) })
   }
   return server
+}
+
+/** Tools that know what was before. */
+function remembering(server: Server): typeof TOOLS {
+  let counted = 0
+  let roots: Promise<string> | undefined
+  server.setNotificationHandler(mcp.RootsListChangedNotificationSchema, () => {
+    roots = undefined
+  })
+  return {
+    count: () => String(++counted),
+    /** Asks for them once, and again when they have changed. */
+    known_roots({ extra }) {
+      roots ??= askRoots(extra)
+      return roots
+    },
+  }
 }
 
 function offerTools(session: Session): void {

@@ -132,10 +132,7 @@ export const TOOLS: Record<string, Implementation> = {
   grow_prompts: ({ grow }) => grow('prompts'),
   grow_resources: ({ grow }) => grow('resources'),
 
-  async roots({ extra }) {
-    const { roots } = await extra.sendRequest({ method: 'roots/list' }, mcp.ListRootsResultSchema)
-    return JSON.stringify(roots)
-  },
+  roots: ({ extra }) => askRoots(extra),
   /** Sends the user somewhere, and is told there that he came, before it answers what he chose to do. */
   async elicit_url({ extra }) {
     const params = visit()
@@ -186,6 +183,8 @@ export const TOOLS: Record<string, Implementation> = {
   env: () => JSON.stringify(process.env),
   cwd: () => process.cwd(),
   pid: () => String(process.pid),
+  /** Who is at the URL decides when it answers. */
+  fetch: async ({ args }) => (await fetch(String(args.url))).text(),
 }
 
 /** Without `ms` only a cancellation ends it. */
@@ -238,6 +237,7 @@ export const DETAILS: Record<string, Partial<mcp.Tool>> = {
   touch: takes({ uri: string }),
   hang: takes({ ms: number }),
   stderr: takes({ text: string }),
+  fetch: takes({ url: string }),
   rich: {
     ...DECORATION,
     annotations: {
@@ -279,6 +279,11 @@ export const DETAILS: Record<string, Partial<mcp.Tool>> = {
       additionalProperties: false,
     },
   },
+}
+
+export async function askRoots(extra: Extra): Promise<string> {
+  const { roots } = await extra.sendRequest({ method: 'roots/list' }, mcp.ListRootsResultSchema)
+  return JSON.stringify(roots)
 }
 
 async function sample(extra: Extra, prompt: string): Promise<string> {
