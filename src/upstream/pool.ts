@@ -56,6 +56,8 @@ export interface PoolStats {
 }
 
 export interface PoolObserver {
+  /** For how many ms no connection is to be added to those that are there; 0 if it may be at once. */
+  pause?(): number
   /** There are more slots in use than before, or fewer. */
   onChange?(): void
   /** A connection is closed that did no harm, for this reason. */
@@ -72,6 +74,7 @@ export class Pool<C extends Pooled> {
   readonly #queue: Waiter<C>[] = []
   #evicting = 0
   #sweep: NodeJS.Timeout | undefined
+  #later: NodeJS.Timeout | undefined
   #closed: Error | undefined
 
   /** @param server how it is called in messages. */
@@ -105,7 +108,7 @@ export class Pool<C extends Pooled> {
     if (this.#queue.length === 0) {
       const free = this.#free.get(owner)?.at(-1)
       if (free) return this.#lend(free, isCall)
-      if (this.#slots.size < this.#options.maxConnections) return this.#fill(owner, open, isCall)
+      if (this.#mayGrow) return this.#fill(owner, open, isCall)
     }
     return this.#wait(owner, open, who, isCall)
   }
@@ -129,6 +132,7 @@ export class Pool<C extends Pooled> {
   close(reason: Error): void {
     this.#closed = reason
     clearTimeout(this.#sweep)
+    clearTimeout(this.#later)
     for (const waiter of this.#queue.splice(0)) waiter.fail(reason)
     for (const slot of this.#slots) slot.connection?.close(reason)
   }
@@ -203,15 +207,39 @@ export class Pool<C extends Pooled> {
       const waiter = this.#queue[0]
       const free = this.#free.get(waiter.owner)?.at(-1)
       if (free) waiter.give(this.#lend(free, waiter.isCall))
-      else if (this.#slots.size < this.#options.maxConnections) {
+      else if (this.#mayGrow) {
         waiter.give(this.#fill(waiter.owner, waiter.open, waiter.isCall))
       } else {
+        this.#serveLater()
         // Somebody else's idle connection makes room, when it is gone.
         const idle = this.#evicting < this.#queue.length ? this.#longestIdle() : undefined
         if (idle) this.#evict(idle)
         return
       }
     }
+  }
+
+  get #hasRoom(): boolean {
+    return this.#slots.size < this.#options.maxConnections
+  }
+
+  /** While opening fails, those that are open do what they can. */
+  get #mayGrow(): boolean {
+    return this.#hasRoom && (this.#slots.size === 0 || this.#pause === 0)
+  }
+
+  get #pause(): number {
+    return this.#observer.pause?.() ?? 0
+  }
+
+  /** When another connection may be tried. */
+  #serveLater(): void {
+    if (this.#later || !this.#hasRoom) return
+    this.#later = setTimeout(() => {
+      this.#later = undefined
+      this.#serve()
+    }, this.#pause)
+    this.#later.unref()
   }
 
   #longestIdle(): Slot<C> | undefined {

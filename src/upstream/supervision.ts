@@ -73,10 +73,18 @@ export class Supervision {
     return this.#fail(reason)
   }
 
-  /** It was open, and is lost by its own fault. */
-  lost(reason: string, hasServed: boolean): void {
+  /** One more connection could not be opened, but others are: they serve, and no more are tried for a while. */
+  stumbled(reason: string): void {
+    this.#opening--
     this.#crashed++
-    if (hasServed) {
+    this.#wait()
+    if (this.#state === 'ready') this.#reason = reason
+  }
+
+  /** A connection was open, and is lost by its own fault. */
+  lost(reason: string, isProven: boolean): void {
+    this.#crashed++
+    if (isProven) {
       if (this.#state === 'ready') this.#reason = reason
     } else this.#fail(reason)
   }
@@ -93,14 +101,18 @@ export class Supervision {
   }
 
   #fail(reason: string): boolean {
-    const pause = Math.min(PAUSE * 2 ** this.#failures, LONGEST_PAUSE)
-    this.#failures++
-    // With jitter, so that gateways that lost the same server do not come back at the same moment.
-    this.#retryAt = performance.now() + pause * (0.75 + Math.random() / 2)
+    this.#wait()
     if (this.#state === 'stopped') return false
     const isNews = this.#state !== 'failing' || this.#reason !== reason
     this.#state = 'failing'
     this.#reason = reason
     return isNews
+  }
+
+  #wait(): void {
+    const pause = Math.min(PAUSE * 2 ** this.#failures, LONGEST_PAUSE)
+    this.#failures++
+    // With jitter, so that gateways that lost the same server do not come back at the same moment.
+    this.#retryAt = performance.now() + pause * (0.75 + Math.random() / 2)
   }
 }

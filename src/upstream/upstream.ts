@@ -85,6 +85,7 @@ export class Upstream {
     this.#observe = observe
     this.pool = new Pool(name, config.pool, {
       onChange: () => this.#stock(),
+      pause: () => this.#supervision.pause,
       onEnd: (reason) => observe({ type: 'upstream_reaped', server: name, reason: reason.message }),
     })
     this.#source = sourceOf(name, config, observe, watchdog)
@@ -255,7 +256,8 @@ export class Upstream {
             // What never opened is told as a failure.
             if (!this.#connections.delete(closed)) return
             if (link?.pid !== undefined) this.#groups.delete(link.pid)
-            if (isItsOwn(reason)) supervision.lost(reason.message, hasServed)
+            const isProven = hasServed || this.#connections.size > 0
+            if (isItsOwn(reason)) supervision.lost(reason.message, isProven)
             onGone(reason)
             this.#observe({ type: 'upstream_closed', server: this.name, reason: reason.message })
           },
@@ -305,7 +307,8 @@ export class Upstream {
       error instanceof RpcError
         ? this.#told(`server "${this.name}" refused initialize: ${error.error.text}`)
         : this.#told(toError(error).message) + (words ? ` (${words})` : '')
-    if (this.#supervision.failed(reason)) this.#tellFailure(reason)
+    if (this.#connections.size > 0) this.#supervision.stumbled(reason)
+    else if (this.#supervision.failed(reason)) this.#tellFailure(reason)
     this.#refusal = error instanceof RpcError ? error : undefined
     const known = error instanceof GatewayError ? error : undefined
     return new GatewayError(known?.code ?? 'upstream_unreachable', reason, {

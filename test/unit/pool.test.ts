@@ -312,6 +312,28 @@ test('one that cannot be opened gives its slot back', async () => {
   expect(pool.stats.total).toBe(0)
 })
 
+test('while no more are to be opened, those that are there serve in turn', async () => {
+  let pause = 0
+  let opened = 0
+  const options = { ...OPTIONS, maxConnections: 3 }
+  const pool = new Pool<Connection>('s', options, { pause: () => pause })
+  const acquire = async () =>
+    pool.acquire(
+      'a',
+      async () => new Connection('a', ++opened),
+      new IncomingRequest('1', undefined),
+    )
+  const first = await acquire()
+  pause = 20
+  const second = acquire()
+  const third = acquire()
+  expect(await state(second)).toBe('waits')
+  back(first)
+  expect((await second).connection.number).toBe(1)
+  pause = 0
+  expect((await third).connection.number).toBe(2)
+})
+
 test('closing ends what is open, and tells who waits', async () => {
   const { opened, acquire, pool } = pooled({ maxConnections: 1 })
   await acquire()

@@ -97,3 +97,13 @@ test('once it is stopped it stays so', () => {
   expect(server.failed('late')).toBe(false)
   expect(server.state).toBe('stopped')
 })
+
+test('while others are open, one that cannot be opened changes nothing but that no more are tried', () => {
+  const server = new Supervision()
+  server.opening()
+  server.opened()
+  server.opening()
+  server.stumbled('no')
+  expect(server.state).toBe('ready')
+  expect(server.pause).toBeGreaterThan(0)
+})
