@@ -77,7 +77,6 @@ export async function serve(
     throw new Error(cannotListen(config, error))
   }
 
-  gateway.warm()
   let stopping = false
   const stop = async () => {
     if (stopping) {
@@ -96,6 +95,8 @@ export async function serve(
   // When its terminal is closed. Under nohup it has none, and is to stay.
   if (process.stdout.isTTY || process.stderr.isTTY) process.on('SIGHUP', stop)
   process.stdout.write(banner(config, source, listener.url))
+  // Who knocks meanwhile goes first.
+  setImmediate(() => gateway.warm())
 }
 
 function hostName(text: string): string {

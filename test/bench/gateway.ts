@@ -17,10 +17,10 @@ export function gatewayKind(): string {
   return stale ? '`dist/mcp-gateway` (**older than src/**)' : '`dist/mcp-gateway`'
 }
 
-/** `child.ts` as the gateway is to start it. */
+/** `child.ts` as the gateway is to start it: one for each session, to which many calls go at once. */
 export function child(called: string, listed: number) {
   const args = [`${import.meta.dir}/child.ts`, called, `${listed}`]
-  return { command: process.execPath, args }
+  return { command: process.execPath, args, isolation: 'session' }
 }
 
 /** Takes servers, and options besides the default ones, as they are written in a configuration. */

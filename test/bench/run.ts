@@ -27,7 +27,7 @@ const parts = {
 }
 type Part = keyof typeof parts
 
-const callTargets = ['echo', 'direct', 'relay', 'gateway'] as const
+const callTargets = ['echo', 'direct', 'relay', 'gateway', 'pooled'] as const
 
 const usage = `bun run bench [options]
 

@@ -15,7 +15,8 @@ export const targets = {
   direct: 'the server driven over stdio by a Bun process that parses no answer; no HTTP',
   relay:
     'HTTP in front of one server process; parses and serialises both ways; no sessions or checks',
-  gateway: 'mcp-gateway as configured by default, in front of the same server',
+  gateway: 'mcp-gateway in front of the same server, which belongs to the session',
+  pooled: 'the same as it is by default: up to five processes, which get one call at a time each',
   ruled:
     'the same with naming rules: 20 of 25 tools renamed, among them the one called, and a block list with globs',
   merged: `mcp-gateway at \`/mcp\`, in front of ${merged.servers.length} servers of ${merged.tools} tools each`,
@@ -56,6 +57,8 @@ function startTarget(name: HttpTargetName, bench: Bench): Promise<Server> {
       return serve((port) => [...script(name), `${port}`], bench)
     case 'gateway':
       return serveGateway({ bench: child('read', 1) }, bench)
+    case 'pooled':
+      return serveGateway({ bench: { ...child('read', 1), isolation: 'user' } }, bench)
     case 'ruled':
       return serveGateway({ bench: { ...child('view', 25), tools: rules } }, bench)
     case 'merged': {
