@@ -18,6 +18,8 @@ export interface ClientPeer extends Peer {
   readonly id: string
   /** Whose it is, for life. */
   readonly principal: Principal
+  /** Whether it is one client, and not several that share a connection. */
+  readonly isOne: boolean
   /** The params of its `initialize`: protocol version, capabilities, clientInfo. */
   readonly introduction: Json
   /** Aborted when the session ends. */
@@ -42,6 +44,9 @@ export class Overheard implements ClientPeer {
   }
   get principal(): Principal {
     return this.#client.principal
+  }
+  get isOne(): boolean {
+    return this.#client.isOne
   }
   get introduction(): Json {
     return this.#client.introduction

@@ -170,6 +170,7 @@ class RestClient implements ClientPeer, Carrier {
   readonly session = this
   lastHeard = performance.now()
   readonly principal: Principal
+  readonly isOne = true
   readonly #endpoint: string
   readonly #observe: Observer
   readonly #visit: Visit

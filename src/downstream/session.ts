@@ -28,6 +28,7 @@ const NOTHING = Json.of({})
 export class Session implements ClientPeer {
   readonly id = sessionId()
   readonly principal: Principal
+  readonly isOne = true
   readonly #endpoint: string
   readonly #transport: Transport
   readonly #observe: Observer

@@ -181,10 +181,13 @@ class Inbox implements Receiver {
     this.#isTaken = true
     // Who takes it has not got it before the call returns.
     queueMicrotask(() => {
-      // More may be added meanwhile.
-      for (const tell of this.#kept) tell(receiver)
-      this.#kept = []
-      this.#receiver = receiver
+      try {
+        // More may be added meanwhile.
+        for (const tell of this.#kept) tell(receiver)
+      } finally {
+        this.#kept = []
+        this.#receiver = receiver
+      }
     })
   }
 

@@ -173,14 +173,19 @@ export class Connection {
     during: Incoming | undefined,
   ): Promise<Json> {
     if (method === 'ping') return Json.of({})
-    const relatedTo = during ?? this.#onlyCall()
+    // Where others may be at work on it unseen, it is for the client to know whose it is.
+    const relatedTo = during ?? (this.#client.isOne ? this.#onlyCall() : undefined)
     return this.#client.request(method, params, { serves: from, relatedTo })
   }
 
   #tell(method: string, params: Json | undefined, during: Incoming | undefined): void {
     // What a server logs belongs to the work it does; what has changed is news for the whole session.
     const isLog = method === 'notifications/message'
-    this.#client.notify(method, params, isLog ? (during ?? this.#onlyCall()) : undefined)
+    this.#client.notify(
+      method,
+      params,
+      isLog ? (during ?? (this.#client.isOne ? this.#onlyCall() : undefined)) : undefined,
+    )
   }
 
   #complain(text: string, why: MalformedMessage): Error {
@@ -228,6 +233,11 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 function isLegacy(version: Json | undefined): boolean {
   return LEGACY_VERSIONS.some((known) => version?.text === `"${known}"`)
+}
+
+/** Whether something was given up because it took too long. */
+export function isLate(error: unknown): boolean {
+  return error instanceof GatewayError && error.code === 'upstream_timeout'
 }
 
 /** What a promise resolves to, if it does in time. Without a deadline it may take for ever. */

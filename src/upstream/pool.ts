@@ -25,8 +25,14 @@ export interface PoolOptions {
   queueLimit: number
 }
 
+/** Told, while a connection is opened, when nothing will be left of it: until then it takes its room. */
+export type Hold = (gone: Promise<void>) => void
+export type Open<C> = (hold: Hold) => Promise<C>
+
 /** What is pooled. */
 export interface Pooled {
+  /** Why it takes no more calls; undefined while it does. */
+  readonly closed: Error | undefined
   /** Idempotent. */
   close(reason: Error): void
   /** Resolves when nothing of it is left. */
@@ -98,12 +104,7 @@ export class Pool<C extends Pooled> {
    * @param isCall whether it counts for `maxCalls`.
    * @throws {GatewayError} `upstream_busy` if none came free in time, or too many wait; what `open` throws.
    */
-  acquire(
-    owner: string,
-    open: () => Promise<C>,
-    who: Waiting,
-    isCall = true,
-  ): Lease<C> | Promise<Lease<C>> {
+  acquire(owner: string, open: Open<C>, who: Waiting, isCall = true): Lease<C> | Promise<Lease<C>> {
     if (this.#closed) return Promise.reject(this.#closed)
     if (this.#queue.length === 0) {
       const free = this.#free.get(owner)?.at(-1)
@@ -148,6 +149,10 @@ export class Pool<C extends Pooled> {
     slot.leases--
     slot.since = performance.now()
     if (!this.#slots.has(slot) || slot.isGoing) return
+    if (slot.connection!.closed) {
+      this.#discard(slot)
+      return
+    }
     const reason = slot.retired ?? this.#spent(slot)
     if (!reason) {
       this.#list(slot)
@@ -157,18 +162,26 @@ export class Pool<C extends Pooled> {
     else this.#unlist(slot)
   }
 
-  async #fill(owner: string, open: () => Promise<C>, isCall: boolean): Promise<Lease<C>> {
+  async #fill(owner: string, open: Open<C>, isCall: boolean): Promise<Lease<C>> {
     const slot = new Slot<C>(owner)
     this.#slots.add(slot)
+    let gone = NOTHING
     try {
-      slot.connection = await open()
+      slot.connection = await open((of) => {
+        gone = of
+      })
     } catch (error) {
-      this.#slots.delete(slot)
-      this.#serve()
-      this.#observer.onChange?.()
+      slot.isGoing = true
+      if (gone === NOTHING) this.#clear(slot)
+      else gone.then(() => this.#clear(slot))
       throw error
     }
     this.#observer.onChange?.()
+    const { closed } = slot.connection
+    if (closed) {
+      this.#discard(slot)
+      throw closed
+    }
     if (this.#closed) {
       slot.connection.close(this.#closed)
       throw this.#closed
@@ -179,7 +192,7 @@ export class Pool<C extends Pooled> {
     return lease
   }
 
-  #wait(owner: string, open: () => Promise<C>, who: Waiting, isCall: boolean): Promise<Lease<C>> {
+  #wait(owner: string, open: Open<C>, who: Waiting, isCall: boolean): Promise<Lease<C>> {
     const { queueLimit, acquireTimeout } = this.#options
     if (who.aborted) return Promise.reject(who.aborted)
     if (this.#queue.length >= queueLimit) {
@@ -269,11 +282,13 @@ export class Pool<C extends Pooled> {
     if (slot.isGoing) return
     slot.isGoing = true
     this.#unlist(slot)
-    slot.connection!.gone.then(() => {
-      this.#slots.delete(slot)
-      this.#serve()
-      this.#observer.onChange?.()
-    })
+    slot.connection!.gone.then(() => this.#clear(slot))
+  }
+
+  #clear(slot: Slot<C>): void {
+    this.#slots.delete(slot)
+    this.#serve()
+    this.#observer.onChange?.()
   }
 
   #list(slot: Slot<C>): void {
@@ -342,6 +357,8 @@ export class Pool<C extends Pooled> {
   }
 }
 
+const NOTHING = Promise.resolve()
+
 /** Room for one connection: empty while it is being opened. */
 class Slot<C> {
   readonly owner: string
@@ -381,7 +398,7 @@ class Loan<C> implements Lease<C> {
 
 class Waiter<C> {
   readonly owner: string
-  readonly open: () => Promise<C>
+  readonly open: Open<C>
   readonly isCall: boolean
   readonly promise: Promise<Lease<C>>
   readonly #who: Waiting
@@ -389,7 +406,7 @@ class Waiter<C> {
   readonly #reject: (reason: Error) => void
   onSettled: () => void = () => {}
 
-  constructor(owner: string, open: () => Promise<C>, who: Waiting, isCall: boolean) {
+  constructor(owner: string, open: Open<C>, who: Waiting, isCall: boolean) {
     const { promise, resolve, reject } = Promise.withResolvers<Lease<C>>()
     this.owner = owner
     this.open = open

@@ -9,7 +9,7 @@ import type { Caller, ClientPeer } from '../caller.ts'
 import { GatewayError, RpcError } from '../errors.ts'
 import type { Json } from '../rpc/json.ts'
 import type { Deadline } from '../rpc/peer.ts'
-import { type Connection, capabilityOf, type Introduction, within } from './connection.ts'
+import { type Connection, capabilityOf, type Introduction, isLate, within } from './connection.ts'
 import { KeptList, LISTS, type List, type ListMethod, type Shape, walk } from './lists.ts'
 import { Own } from './own.ts'
 import type { Lease } from './pool.ts'
@@ -113,7 +113,7 @@ export class Seat {
       const own = this.#promote()
       own.connect().then(
         (connection) => connection.notify(method, params),
-        () => {},
+        (error) => this.#demote(own, error),
       )
     }
   }
@@ -187,9 +187,12 @@ export class Seat {
     return this.#own
   }
 
-  #demote(): void {
+  /** Where there is no room for a connection of its own, a client is no worse off than before. */
+  #demote(own: Own, error: unknown): void {
+    if (this.upstream.config.isolation === 'session' || !isBusy(error)) return
+    if (this.#own !== own || own.connection) return
     this.#own = undefined
-    this.#shared?.enter(this.#client)
+    this.#shared = undefined
   }
 
   #met(): Promise<Introduction> {
@@ -198,7 +201,14 @@ export class Seat {
 
   /** Does something of our own with a connection. */
   async #borrow<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
-    if (this.#own) return work(await this.#own.connect())
+    const own = this.#own
+    if (own) {
+      const connection = await own.connect().catch((error) => {
+        this.#demote(own, error)
+        if (this.#own) throw error
+      })
+      if (connection) return work(connection)
+    }
     return this.#share.together(this.#client, work)
   }
 
@@ -261,8 +271,11 @@ export class Seat {
   /** The client is sent to URLs, and will be told when it has been there. */
   #expectVisits(shared: Shared, { code, error }: RpcError): void {
     if (code !== URL_ELICITATION_REQUIRED) return
-    for (const one of error.member('data')?.member('elicitations')?.elements() ?? []) {
-      shared.expect(one.member('elicitationId'), this.#client)
+    try {
+      const all = error.member('data')?.member('elicitations')?.elements() ?? []
+      for (const one of all) shared.expect(one, this.#client)
+    } catch {
+      // What it says amiss is the client's to read.
     }
   }
 
@@ -279,7 +292,6 @@ export class Seat {
 
   /** On its own connection, which may have to be opened, in no more time than there is. */
   async #carefully(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
-    const wasShared = !this.#own
     const own = this.#promote()
     const deadline = this.#until(method)
     try {
@@ -288,8 +300,9 @@ export class Seat {
         return connection.request(method, params, caller, deadline())
       })
     } catch (error) {
-      // Where there is no room for one of its own, it is no worse off than before.
-      if (wasShared && isBusy(error)) this.#demote()
+      this.#demote(own, error)
+      const isLent = !this.#own && !STANDING.has(method) && !isPersonal(method, params)
+      if (isLent) return this.#lent(method, params, caller)
       throw error
     }
   }
@@ -306,12 +319,15 @@ export class Seat {
     const { capability } = LISTS[method]
     const offered = capabilityOf(await this.#introducedForList(), capability)
     const { changes } = kept
-    if (!offered) return kept.keep([], changes, Number.POSITIVE_INFINITY)
+    if (!offered)
+      return kept.keep([], changes, this.isConnected ? Number.POSITIVE_INFINITY : BELIEVED)
     const list = await this.walk(method, LISTS[method]).catch((error) => {
       // Many have resources and no notion of templates.
       if (error instanceof RpcError && error.code === METHOD_NOT_FOUND) return []
       throw error
     })
+    // It was promoted meanwhile, and nobody would hear of changes for the others.
+    if (this.#lists.get(method) !== kept) return list
     // Behind a URL there may be no stream on which we would hear of a change, or a broken one.
     const isHeard = offered.listChanged === true && this.upstream.config.kind === 'command'
     return kept.keep(list, changes, isHeard ? Number.POSITIVE_INFINITY : BELIEVED)
@@ -390,8 +406,4 @@ function isLost(error: unknown): boolean {
 
 function isBusy(error: unknown): boolean {
   return error instanceof GatewayError && error.code === 'upstream_busy'
-}
-
-function isLate(error: unknown): boolean {
-  return error instanceof GatewayError && error.code === 'upstream_timeout'
 }

@@ -9,9 +9,9 @@ import { GatewayError } from '../errors.ts'
 import { IncomingRequest } from '../rpc/incoming.ts'
 import type { Json } from '../rpc/json.ts'
 import type { Incoming, RequestOptions } from '../rpc/peer.ts'
-import { type Connection, within } from './connection.ts'
+import { type Connection, isLate, within } from './connection.ts'
 import { CHANGES, type KeptList, LISTS, type ListMethod } from './lists.ts'
-import type { Lease, Pooled } from './pool.ts'
+import type { Hold, Lease, Pooled } from './pool.ts'
 import type { Upstream } from './upstream.ts'
 
 /** How long a server may take to come back from a call that was cancelled, in ms. */
@@ -20,6 +20,7 @@ const COMEBACK = 5_000
 const MAX_VISITS = 1_000
 
 const ROOTS_CHANGED = 'notifications/roots/list_changed'
+const VISIT_COMPLETED = 'notifications/elicitation/complete'
 /** Nobody who calls now. */
 const SOMEBODY = 'somebody else'
 
@@ -28,7 +29,8 @@ export class Share {
   readonly #upstream: Upstream
   readonly #owner: string
   readonly #onEmpty: () => void
-  readonly #clients = new Set<ClientPeer>()
+  /** With what is done when they end. */
+  readonly #clients = new Map<ClientPeer, () => void>()
   readonly #open = new Set<Shared>()
   #together: Together | undefined
 
@@ -41,10 +43,15 @@ export class Share {
 
   /** Lets a client share, and be told what has changed. */
   enter(client: ClientPeer): void {
-    this.#clients.add(client)
+    const leave = () => this.leave(client)
+    this.#clients.set(client, leave)
+    client.ended.addEventListener('abort', leave)
   }
 
   leave(client: ClientPeer): void {
+    const leave = this.#clients.get(client)
+    if (!leave) return
+    client.ended.removeEventListener('abort', leave)
     this.#clients.delete(client)
     this.#tidy()
   }
@@ -60,7 +67,7 @@ export class Share {
     caller: Incoming,
     isCall = true,
   ): Lease<Shared> | Promise<Lease<Shared>> {
-    const open = () => this.#connect(client, caller)
+    const open = (hold: Hold) => this.#connect(client, caller, hold)
     const lease = this.#upstream.pool.acquire(this.#owner, open, caller, isCall)
     if (lease instanceof Promise) return lease.then((got) => this.#begin(got, client, caller))
     return this.#begin(lease, client, caller)
@@ -75,7 +82,8 @@ export class Share {
     if (!together) {
       // No call of the client's has this id.
       const nobody = new IncomingRequest('', undefined)
-      together = { nobody, lease: Promise.resolve(this.acquire(client, nobody, false)), working: 0 }
+      const lease = Promise.resolve(this.acquire(client, nobody, false))
+      together = { nobody, lease, working: 0, isLate: false }
       this.#together = together
     }
     const { nobody, lease } = together
@@ -83,11 +91,17 @@ export class Share {
     try {
       const { connection } = await lease
       return await work(connection.connection)
+    } catch (error) {
+      // Nobody else is to join where something went wrong.
+      if (this.#together === together) this.#together = undefined
+      together.isLate ||= isLate(error)
+      throw error
     } finally {
       if (--together.working === 0) {
         if (this.#together === together) this.#together = undefined
+        const { isLate } = together
         lease.then(
-          (got) => this.release(got, nobody, false),
+          (got) => this.release(got, nobody, isLate),
           () => {},
         )
       }
@@ -97,7 +111,6 @@ export class Share {
   /** Gives back what was lent for a call. A server that may still be at work on one that was given up is asked first. */
   async release(lease: Lease<Shared>, caller: Incoming, isGivenUp: boolean): Promise<void> {
     const shared = lease.connection
-    shared.calls.delete(caller)
     if (isGivenUp && this.#upstream.config.kind === 'command' && !shared.connection.closed) {
       const { name } = this.#upstream
       const late = () =>
@@ -108,9 +121,13 @@ export class Share {
         )
       const ping = shared.connection.request('ping', undefined, undefined, { ms: COMEBACK, late })
       await ping.catch((error) => {
-        if (error instanceof GatewayError) shared.close(error)
+        if (!(error instanceof GatewayError)) return
+        // Others may have it at work: they are waited for.
+        if (shared.calls.size === 1) shared.close(error)
+        else this.#upstream.pool.retire(shared, error)
       })
     }
+    shared.calls.delete(caller)
     lease[Symbol.dispose]()
   }
 
@@ -142,22 +159,30 @@ export class Share {
     await within(shared.answered(), { ms: COMEBACK, late }).catch(() => {})
   }
 
-  async #connect(client: ClientPeer, caller: Incoming): Promise<Shared> {
+  async #connect(client: ClientPeer, caller: Incoming, hold: Hold): Promise<Shared> {
     const shared = new Shared(client, (method) => this.#changed(method))
     // It may have questions before it is asked anything.
     shared.calls.set(caller, client)
     shared.last = client
-    const { connection, gone } = await this.#upstream.open(shared, (reason) => {
+    const leave = () => {
       this.#open.delete(shared)
       this.#tidy()
-      for (const list of this.lists.values()) list.forget()
-      if (shared.isOpen) this.#upstream.pool.remove(shared)
-      else shared.lost = reason
-    })
-    shared.take(connection, gone)
-    if (shared.lost) throw shared.lost
+    }
     this.#open.add(shared)
-    return shared
+    try {
+      const onGone = (reason: Error) => {
+        shared.closed ??= reason
+        leave()
+        for (const list of this.lists.values()) list.forget()
+        this.#upstream.pool.remove(shared)
+      }
+      const { connection, gone } = await this.#upstream.open(shared, onGone, hold)
+      shared.take(connection, gone)
+      return shared
+    } catch (error) {
+      leave()
+      throw error
+    }
   }
 
   #tidy(): void {
@@ -169,7 +194,7 @@ export class Share {
     for (const [list, kept] of this.lists) {
       if (LISTS[list].capability === capability) kept.forget()
     }
-    for (const client of this.#clients) client.notify(method)
+    for (const client of this.#clients.keys()) client.notify(method)
   }
 }
 
@@ -178,11 +203,14 @@ interface Together {
   nobody: Incoming
   lease: Promise<Lease<Shared>>
   working: number
+  /** Something took too long. */
+  isLate: boolean
 }
 
 /** A pooled connection, and the clients whose calls are in flight on it, as the one client that the server sees. */
 export class Shared implements ClientPeer, Pooled {
   readonly id = 'shared'
+  readonly isOne = false
   readonly principal: Principal
   readonly introduction: Json
   readonly ended = new AbortController().signal
@@ -190,8 +218,7 @@ export class Shared implements ClientPeer, Pooled {
   readonly calls = new Map<Incoming, ClientPeer>()
   /** Who used it last. */
   last: ClientPeer | typeof SOMEBODY | undefined
-  /** Why it was lost before it was taken. */
-  lost: Error | undefined
+  closed: Error | undefined
   readonly #onChanged: (method: string) => void
   readonly #visits = new Map<unknown, ClientPeer>()
   readonly #asked = new Set<Promise<Json>>()
@@ -207,10 +234,6 @@ export class Shared implements ClientPeer, Pooled {
   take(connection: Connection, gone: Promise<void>): void {
     this.#connection = connection
     this.#gone = gone
-  }
-
-  get isOpen(): boolean {
-    return this.#connection !== undefined
   }
 
   get connection(): Connection {
@@ -231,7 +254,7 @@ export class Shared implements ClientPeer, Pooled {
     if (!client) {
       throw new GatewayError('method_not_found', `${method}: there is no call that this belongs to`)
     }
-    if (method === 'elicitation/create') this.expect(params?.member('elicitationId'), client)
+    if (method === 'elicitation/create') this.expect(params, client)
     const asked = client.request(method, params, { ...options, relatedTo: caller })
     this.#asked.add(asked)
     return asked.finally(() => this.#asked.delete(asked))
@@ -242,7 +265,7 @@ export class Shared implements ClientPeer, Pooled {
       this.#onChanged(method)
       return
     }
-    const visitor = this.#visits.get(params?.member('elicitationId')?.get())
+    const visitor = method === VISIT_COMPLETED && this.#visits.get(visitOf(params))
     if (visitor) {
       visitor.notify(method, params)
       return
@@ -257,9 +280,10 @@ export class Shared implements ClientPeer, Pooled {
   }
 
   /** Remembers who is sent to a URL: that the visit is completed is told when the call may be over. */
-  expect(id: Json | undefined, client: ClientPeer): void {
-    if (!id) return
-    this.#visits.set(id.get(), client)
+  expect(elicitation: Json | undefined, client: ClientPeer): void {
+    const id = visitOf(elicitation)
+    if (id === undefined) return
+    this.#visits.set(id, client)
     const [oldest] = this.#visits.keys()
     if (this.#visits.size > MAX_VISITS) this.#visits.delete(oldest)
   }
@@ -273,7 +297,21 @@ export class Shared implements ClientPeer, Pooled {
   }
 }
 
+/** Undefined where it is not there, or twice: then nobody can tell which is meant. */
+function visitOf(elicitation: Json | undefined): unknown {
+  try {
+    return elicitation?.member('elicitationId')?.get()
+  } catch {
+    return undefined
+  }
+}
+
 function declaresRoots({ introduction }: ClientPeer): boolean {
-  const roots = introduction.member('capabilities')?.member('roots')
-  return roots?.member('listChanged')?.get() === true
+  try {
+    const roots = introduction.member('capabilities')?.member('roots')
+    return roots?.member('listChanged')?.get() === true
+  } catch {
+    // Twice is as good as not at all.
+    return false
+  }
 }

@@ -11,7 +11,7 @@ import type { Connect } from '../rpc/peer.ts'
 import { Connection, type Introduction } from './connection.ts'
 import { type List, type ListMethod, older } from './lists.ts'
 import { groupsMemory } from './memory.ts'
-import { Pool } from './pool.ts'
+import { type Hold, Pool } from './pool.ts'
 import { Seat } from './seat.ts'
 import { Share, Shared } from './share.ts'
 import { type Link, type Source, sourceOf } from './source.ts'
@@ -131,15 +131,10 @@ export class Upstream {
   share(client: ClientPeer): Share {
     const owner = this.config.isolation === 'shared' ? '*' : client.principal.id
     const key = `${owner} ${kindOf(client)}`
-    let share = this.#shares.get(key)
-    if (!share) {
-      share = new Share(this, key, () => this.#shares.delete(key))
-      this.#shares.set(key, share)
-    }
-    const shared = share
-    shared.enter(client)
-    client.ended.addEventListener('abort', () => shared.leave(client))
-    return shared
+    const share = this.#shares.get(key) ?? new Share(this, key, () => this.#forget(key, share))
+    this.#shares.set(key, share)
+    share.enter(client)
+    return share
   }
 
   /** A place for a client, to be asked on its behalf. Nothing is opened yet; all is closed when the client leaves. */
@@ -171,6 +166,10 @@ export class Upstream {
   /** Somebody who wanted its lists has to do without them. */
   missedBy(who: object): void {
     this.#missedBy.add(who)
+  }
+
+  #forget(key: string, share: Share): void {
+    if (this.#shares.get(key) === share) this.#shares.delete(key)
   }
 
   /** Whether to try it again just now. While it fails it is left alone, ever longer. */
@@ -211,12 +210,18 @@ export class Upstream {
       )
     }
     this.#ownConnections++
+    let gone = Promise.resolve()
+    const hold: Hold = (of) => {
+      gone = of
+    }
     try {
-      const opened = await this.open(client, onGone)
+      const opened = await this.open(client, onGone, hold)
       opened.gone.then(() => this.#ownConnections--)
+      this.#stock()
       return opened
     } catch (error) {
-      this.#ownConnections--
+      // Its room is free when nothing is left of it.
+      void gone.then(() => this.#ownConnections--)
       throw error
     }
   }
@@ -225,10 +230,15 @@ export class Upstream {
    * A connection on behalf of a client. It closes itself when the client leaves.
    *
    * @param onGone it takes no more calls, for this reason; those in flight may still be answered.
+   * @param hold told when nothing will be left of it, also if it cannot be opened.
    * @throws {GatewayError} naming the server, caused by an `RpcError` if that is its refusal; whatever the client left
    *   with, if it does meanwhile.
    */
-  async open(client: ClientPeer, onGone: (reason: Error) => void): Promise<Opened> {
+  async open(
+    client: ClientPeer,
+    onGone: (reason: Error) => void,
+    hold: Hold = () => {},
+  ): Promise<Opened> {
     const supervision = this.#supervision
     if (supervision.isStopped) throw this.#stopped()
     if (supervision.pause > 0) throw this.#leftAlone(supervision.pause)
@@ -239,6 +249,7 @@ export class Upstream {
     let hasServed = false
     const connect: Connect = (receiver) => {
       link = this.#source.connect(receiver, onGone)
+      hold(link.gone)
       return link
     }
     try {
@@ -346,6 +357,7 @@ export class Upstream {
       const reason = `its ${bytes} bytes of memory are over ${maxMemory}`
       this.#observe({ type: 'upstream_recycled', server: this.name, reason })
       const error = new GatewayError('upstream_closed', `server "${this.name}": ${reason}`)
+      this.#groups.delete(group)
       if (client instanceof Shared) this.pool.retire(client, error)
       else connection.close(error)
     }

@@ -14,6 +14,7 @@ export interface Told {
 export class Person implements ClientPeer, Disposable {
   readonly id = crypto.randomUUID()
   readonly principal: Principal
+  readonly isOne = true
   readonly introduction: Json
   readonly told: Told[] = []
   readonly #visit: Visit
