@@ -152,3 +152,20 @@ class Listening extends Overheard {
     super.notify(method, params, relatedTo)
   }
 }
+
+/** The methods by which a client says what is to hold, or no longer. */
+export const STANDING = new Set([
+  'logging/setLevel',
+  'resources/subscribe',
+  'resources/unsubscribe',
+])
+
+/** What a request of those is about. @throws {DuplicateMemberError} if that could be two things. */
+export function aboutOf(method: string, params: Json | undefined): string {
+  if (method === 'logging/setLevel') return method
+  return subscriptionTo(String(params?.member('uri')?.get<unknown>()))
+}
+
+export function subscriptionTo(uri: string): string {
+  return `resource ${uri}`
+}

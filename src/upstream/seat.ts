@@ -11,7 +11,7 @@ import type { Json } from '../rpc/json.ts'
 import type { Deadline } from '../rpc/peer.ts'
 import { type Connection, capabilityOf, type Introduction, isLate, within } from './connection.ts'
 import { KeptList, LISTS, type List, type ListMethod, type Shape, walk } from './lists.ts'
-import { Own } from './own.ts'
+import { aboutOf, Own, STANDING, subscriptionTo } from './own.ts'
 import type { Lease } from './pool.ts'
 import type { Share, Shared } from './share.ts'
 import type { Upstream } from './upstream.ts'
@@ -373,23 +373,10 @@ export class Seat {
   }
 }
 
-/** The methods by which a client says what is to hold, or no longer. */
-const STANDING = new Set(['logging/setLevel', 'resources/subscribe', 'resources/unsubscribe'])
-
 /** Whether only a connection of the client's own can carry it: a task goes on when its call is over. */
 function isPersonal(method: string, params: Json | undefined): boolean {
   if (method === 'tools/call') return params?.member('task') !== undefined
   return method.startsWith('tasks/')
-}
-
-/** What a request of those is about. @throws {DuplicateMemberError} if that could be two things. */
-function aboutOf(method: string, params: Json | undefined): string {
-  if (method === 'logging/setLevel') return method
-  return subscriptionTo(String(params?.member('uri')?.get<unknown>()))
-}
-
-function subscriptionTo(uri: string): string {
-  return `resource ${uri}`
 }
 
 /** Asks again if the server no longer knew the session: then it has not acted on what it was asked. */

@@ -9,8 +9,8 @@ import { GatewayError, RpcError, toError } from '../errors.ts'
 import type { Observer } from '../events.ts'
 import type { Connect } from '../rpc/peer.ts'
 import { Connection, type Introduction } from './connection.ts'
+import { MemoryLimit } from './limit.ts'
 import { type List, type ListMethod, older } from './lists.ts'
-import { groupsMemory } from './memory.ts'
 import { type Hold, Pool } from './pool.ts'
 import { Seat } from './seat.ts'
 import { Share, Shared } from './share.ts'
@@ -44,8 +44,6 @@ export interface Status {
 /** How many kinds of clients are remembered with what the server answers them. */
 const MAX_REMEMBERED = 64
 const MAX_NOTICES = 50
-/** How often the memory of processes is looked at, in ms. */
-const MEMORY_CHECK = 5_000
 /** What a server says may be of any length. This much of it is told, in characters. */
 const MAX_TOLD = 500
 
@@ -65,12 +63,10 @@ export class Upstream {
   #refusal: RpcError | undefined
   readonly #supervision = new Supervision()
   readonly #shares = new Map<string, Share>()
-  /** By process group. */
-  readonly #groups = new Map<number, { client: ClientPeer; connection: Connection }>()
+  readonly #memory: MemoryLimit<{ client: ClientPeer; connection: Connection }>
   readonly pool: Pool<Shared>
   #ownConnections = 0
   #isWarm = false
-  #memoryCheck: NodeJS.Timeout | undefined
 
   constructor(
     name: string,
@@ -91,10 +87,15 @@ export class Upstream {
     this.#source = sourceOf(name, config, observe, watchdog)
     const { obstacle } = this.#source
     if (obstacle !== undefined && this.#supervision.blocked(obstacle)) this.#tellFailure(obstacle)
-    if (config.maxMemory !== undefined) {
-      this.#memoryCheck = setInterval(() => void this.#checkMemory(), MEMORY_CHECK)
-      this.#memoryCheck.unref()
-    }
+    this.#memory = new MemoryLimit(config.maxMemory, ({ client, connection }, reason) => {
+      // What is in flight is answered first.
+      if (connection.isBusy && !(client instanceof Shared)) return false
+      observe({ type: 'upstream_recycled', server: name, reason })
+      const error = new GatewayError('upstream_closed', `server "${name}": ${reason}`)
+      if (client instanceof Shared) this.pool.retire(client, error)
+      else connection.close(error)
+      return true
+    })
   }
 
   get status(): Status {
@@ -185,7 +186,7 @@ export class Upstream {
   /** Resolves when no process and no connection of it is left. */
   async close(): Promise<void> {
     this.#supervision.stop()
-    clearInterval(this.#memoryCheck)
+    this.#memory.close()
     this.pool.close(this.#stopped())
     await this.#source.close(this.#stopped())
   }
@@ -266,7 +267,7 @@ export class Upstream {
           onClose: (closed, reason) => {
             // What never opened is told as a failure.
             if (!this.#connections.delete(closed)) return
-            if (link?.pid !== undefined) this.#groups.delete(link.pid)
+            if (link?.pid !== undefined) this.#memory.forget(link.pid)
             const isProven = hasServed || this.#connections.size > 0
             if (isItsOwn(reason)) supervision.lost(reason.message, isProven)
             onGone(reason)
@@ -286,7 +287,7 @@ export class Upstream {
     const ms = Math.round(performance.now() - started)
     this.#observe({ type: 'upstream_ready', server: this.name, ms })
     const { gone, pid } = link!
-    if (pid !== undefined) this.#groups.set(pid, { client, connection })
+    if (pid !== undefined) this.#memory.watch(pid, { client, connection })
     return { connection, gone }
   }
 
@@ -344,23 +345,6 @@ export class Upstream {
     if (!this.#isWarm || this.#supervision.isStopped || this.#supervision.pause > 0) return
     const used = isolation === 'session' ? 0 : this.pool.stats.total
     this.#source.spare(Math.max(0, pool.minConnections - used))
-  }
-
-  async #checkMemory(): Promise<void> {
-    const used = await groupsMemory(new Set(this.#groups.keys()))
-    const { maxMemory = Number.POSITIVE_INFINITY } = this.config
-    for (const [group, bytes] of used) {
-      if (bytes <= maxMemory) continue
-      const { client, connection } = this.#groups.get(group) ?? {}
-      // What is in flight is answered first.
-      if (!connection || (connection.isBusy && !(client instanceof Shared))) continue
-      const reason = `its ${bytes} bytes of memory are over ${maxMemory}`
-      this.#observe({ type: 'upstream_recycled', server: this.name, reason })
-      const error = new GatewayError('upstream_closed', `server "${this.name}": ${reason}`)
-      this.#groups.delete(group)
-      if (client instanceof Shared) this.pool.retire(client, error)
-      else connection.close(error)
-    }
   }
 
   #remember(client: ClientPeer, introduction: Introduction): void {
