@@ -321,13 +321,15 @@ export class Seat {
     const { changes } = kept
     if (!offered)
       return kept.keep([], changes, this.isConnected ? Number.POSITIVE_INFINITY : BELIEVED)
-    const list = await this.walk(method, LISTS[method]).catch((error) => {
+    const walked = await this.walk(method, LISTS[method]).catch((error) => {
       // Many have resources and no notion of templates.
       if (error instanceof RpcError && error.code === METHOD_NOT_FOUND) return []
       throw error
     })
-    // It was promoted meanwhile, and nobody would hear of changes for the others.
-    if (this.#lists.get(method) !== kept) return list
+    const list = this.upstream.shared(method, walked)
+    // If it was promoted meanwhile, nobody would hear of changes for those it shared with.
+    const now = this.#kept(method)
+    if (now !== kept) return now.keep(list, now.changes, BELIEVED)
     // Behind a URL there may be no stream on which we would hear of a change, or a broken one.
     const isHeard = offered.listChanged === true && this.upstream.config.kind === 'command'
     return kept.keep(list, changes, isHeard ? Number.POSITIVE_INFINITY : BELIEVED)
