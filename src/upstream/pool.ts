@@ -6,6 +6,8 @@
  * and given back only when nothing is left of what was in them, so there are never more than `maxConnections`.
  */
 import { GatewayError } from '../errors.ts'
+import { type Lease, Loan, type Open, type Pooled, Slot } from './slot.ts'
+import { Waiter, type Waiting } from './waiter.ts'
 
 export interface PoolOptions {
   /** Idle connections are closed down to these. */
@@ -23,33 +25,6 @@ export interface PoolOptions {
   maxCalls?: number | undefined
   /** How many callers may wait. */
   queueLimit: number
-}
-
-/** Told, while a connection is opened, when nothing will be left of it: until then it takes its room. */
-export type Hold = (gone: Promise<void>) => void
-export type Open<C> = (hold: Hold) => Promise<C>
-
-/** What is pooled. */
-export interface Pooled {
-  /** Why it takes no more calls; undefined while it does. */
-  readonly closed: Error | undefined
-  /** Idempotent. */
-  close(reason: Error): void
-  /** Resolves when nothing of it is left. */
-  readonly gone: Promise<void>
-}
-
-/** A connection lent for one call. Disposing of it gives it back. Idempotent. */
-export interface Lease<C> extends Disposable {
-  readonly connection: C
-}
-
-/** Who waits, and may stop waiting. */
-export interface Waiting {
-  /** Why nobody waits any more. */
-  readonly aborted: Error | undefined
-  onAbort(listener: { abort(reason: Error): void }): void
-  offAbort(listener: { abort(reason: Error): void }): void
 }
 
 export interface PoolStats {
@@ -358,82 +333,3 @@ export class Pool<C extends Pooled> {
 }
 
 const NOTHING = Promise.resolve()
-
-/** Room for one connection: empty while it is being opened. */
-class Slot<C> {
-  readonly owner: string
-  readonly opened = performance.now()
-  connection: C | undefined
-  leases = 0
-  calls = 0
-  /** Since when it has been as it is. */
-  since = this.opened
-  retired: Error | undefined
-  /** It is being closed. */
-  isGoing = false
-
-  constructor(owner: string) {
-    this.owner = owner
-  }
-
-  get isIdle(): boolean {
-    return this.connection !== undefined && this.leases === 0 && !this.isGoing
-  }
-}
-
-class Loan<C> implements Lease<C> {
-  readonly connection: C
-  #giveBack: (() => void) | undefined
-
-  constructor(connection: C, giveBack: () => void) {
-    this.connection = connection
-    this.#giveBack = giveBack
-  }
-
-  [Symbol.dispose](): void {
-    this.#giveBack?.()
-    this.#giveBack = undefined
-  }
-}
-
-class Waiter<C> {
-  readonly owner: string
-  readonly open: Open<C>
-  readonly isCall: boolean
-  readonly promise: Promise<Lease<C>>
-  readonly #who: Waiting
-  readonly #resolve: (lease: Lease<C> | Promise<Lease<C>>) => void
-  readonly #reject: (reason: Error) => void
-  onSettled: () => void = () => {}
-
-  constructor(owner: string, open: Open<C>, who: Waiting, isCall: boolean) {
-    const { promise, resolve, reject } = Promise.withResolvers<Lease<C>>()
-    this.owner = owner
-    this.open = open
-    this.isCall = isCall
-    this.promise = promise
-    this.#who = who
-    this.#resolve = resolve
-    this.#reject = reject
-    who.onAbort(this)
-  }
-
-  give(lease: Lease<C> | Promise<Lease<C>>): void {
-    this.#settle()
-    this.#resolve(lease)
-  }
-
-  fail(reason: Error): void {
-    this.#settle()
-    this.#reject(reason)
-  }
-
-  abort(reason: Error): void {
-    this.fail(reason)
-  }
-
-  #settle(): void {
-    this.#who.offAbort(this)
-    this.onSettled()
-  }
-}

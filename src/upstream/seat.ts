@@ -12,8 +12,8 @@ import type { Deadline } from '../rpc/peer.ts'
 import { type Connection, capabilityOf, type Introduction, isLate, within } from './connection.ts'
 import { KeptList, LISTS, type List, type ListMethod, type Shape, walk } from './lists.ts'
 import { aboutOf, Own, STANDING, subscriptionTo } from './own.ts'
-import type { Lease } from './pool.ts'
 import type { Share, Shared } from './share.ts'
+import type { Lease } from './slot.ts'
 import type { Upstream } from './upstream.ts'
 
 /** How long a list is believed, in ms, of a server that does not announce changes, or may not be heard when it does. */

@@ -11,7 +11,7 @@ import type { Json } from '../rpc/json.ts'
 import type { Incoming, RequestOptions } from '../rpc/peer.ts'
 import { type Connection, isLate, within } from './connection.ts'
 import { CHANGES, type KeptList, LISTS, type ListMethod } from './lists.ts'
-import type { Hold, Lease, Pooled } from './pool.ts'
+import type { Hold, Lease, Pooled } from './slot.ts'
 import type { Upstream } from './upstream.ts'
 
 /** How long a server may take to come back from a call that was cancelled, in ms. */

@@ -2,7 +2,8 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from 'bun:test'
 import fc from 'fast-check'
 import { IncomingRequest } from '../../src/rpc/incoming.ts'
-import { type Lease, Pool, type PoolOptions } from '../../src/upstream/pool.ts'
+import { Pool, type PoolOptions } from '../../src/upstream/pool.ts'
+import type { Lease } from '../../src/upstream/slot.ts'
 
 class Connection {
   readonly owner: string
