@@ -8,6 +8,15 @@ export interface Principal {
   /** Unique among all principals, for as long as anything of theirs is kept. */
   readonly id: string
   readonly kind: 'anonymous' | 'token' | 'user'
+  /** What they are called in logs, if that is more than the id says. */
+  readonly name?: string
+  /** The client that a user let in, and by which grant. */
+  readonly clientId?: string
+  readonly grantId?: string
+  /** The servers it may use, by name; all if undefined. To it the others do not exist. */
+  readonly servers?: ReadonlySet<string>
+  /** Whether it may see and change what runs. */
+  readonly isAdmin?: boolean
 }
 
 /** Everybody, where no authentication is configured. */

@@ -27,6 +27,7 @@ const FACES = {
   unsupported_media_type: { rpc: -32600, http: 415 },
   method_not_allowed: { rpc: -32600, http: 405 },
   body_too_large: { rpc: -32600, http: 413 },
+  conflict: { rpc: -32600, http: 409 },
   // Ours, or a server's.
   internal: { rpc: -32603, http: 500 },
   session_ended: { rpc: -32603, http: 503 },
@@ -48,6 +49,8 @@ export interface ErrorDetail {
   /** What to do about it. */
   hint?: string
   cause?: unknown
+  /** What an HTTP response says of it beside its status. */
+  headers?: Record<string, string>
 }
 
 /** A fault with a code, said so that its reader knows what failed and what to do. */
@@ -56,12 +59,14 @@ export class GatewayError extends Error {
   readonly code: GatewayErrorCode
   readonly server: string | undefined
   readonly hint: string | undefined
+  readonly headers: Record<string, string> | undefined
 
   constructor(code: GatewayErrorCode, message: string, detail: ErrorDetail = {}) {
     super(message, { cause: detail.cause })
     this.code = code
     this.server = detail.server
     this.hint = detail.hint
+    this.headers = detail.headers
   }
 
   get status(): number {

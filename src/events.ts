@@ -19,6 +19,13 @@ export type GatewayEvent =
   | { type: 'upstream_stderr'; server: string; text: string }
   | { type: 'request_refused'; status: number; reason: string }
   | { type: 'unguarded'; text: string }
+  | { type: 'login'; user: string; address: string }
+  | { type: 'login_refused'; user: string; address: string; reason: string }
+  | { type: 'authorized'; user: string; client: string; endpoint: string; scopes: string }
+  | { type: 'authorization_refused'; client: string; reason: string }
+  | { type: 'config_applied'; added?: string; changed?: string; removed?: string; kept?: string }
+  | { type: 'config_refused'; reason: string }
+  | { type: 'config_note'; text: string }
   | { type: 'stopping'; drain: number }
   | { type: 'fault'; error: Error }
 
@@ -45,6 +52,13 @@ const LEVEL_OF: Record<GatewayEvent['type'], LogLevel> = {
   upstream_stderr: 'debug',
   request_refused: 'info',
   unguarded: 'warn',
+  login: 'info',
+  login_refused: 'warn',
+  authorized: 'info',
+  authorization_refused: 'info',
+  config_applied: 'info',
+  config_refused: 'error',
+  config_note: 'warn',
   stopping: 'info',
   fault: 'error',
 }

@@ -5,6 +5,7 @@
  */
 import * as v from 'valibot'
 import { quoted } from '../events.ts'
+import type { Secret } from '../secret.ts'
 import { closest } from './closest.ts'
 import { type Inheritable, inherit } from './inherited.ts'
 import type { WrittenServer } from './server.ts'
@@ -98,13 +99,13 @@ export function* poolMisfits(server: Inheritable, defaults: Inheritable): Genera
 
 const WHERE = { server: '', defaults: ' in "defaults"', nowhere: ' by default' }
 
-/** The same of all servers of a configuration. What is wrong with `defaults` is told once. */
+/** The same of all servers of a configuration that are not disabled. What is wrong with `defaults` is told once. */
 export function* allPoolMisfits(
-  servers: Record<string, Inheritable>,
+  servers: Record<string, Inheritable & Disabled>,
   defaults: Inheritable,
 ): Generator<Misfit> {
   let isTold = false
-  for (const [name, server] of Object.entries(servers)) {
+  for (const [name, server] of enabled(servers)) {
     for (const { path, what } of poolMisfits(server, defaults)) {
       const isShared = path[0] === 'defaults'
       if (!isShared) yield { path: ['mcpServers', name, ...path], what }
@@ -142,12 +143,39 @@ export function* groupMisfits(
   }
 }
 
+/** Tokens are for servers that are there, and each is there once. */
+export function* tokenMisfits(
+  tokens: readonly { token: Secret; servers?: string[] | undefined }[],
+  servers: string[],
+): Generator<Misfit> {
+  const seen = new Set<string>()
+  for (const [i, { token, servers: wanted = [] }] of tokens.entries()) {
+    const text = token.reveal()
+    const what = 'is there twice; write one token with all its servers'
+    if (seen.has(text)) yield { path: ['auth', 'tokens', i], what }
+    seen.add(text)
+    for (const [j, name] of wanted.entries()) {
+      if (servers.includes(name)) continue
+      const path = ['auth', 'tokens', i, 'servers', j]
+      yield { path, what: unknownServer(name, servers, {}) }
+    }
+  }
+}
+
 function unknownServer(name: string, servers: string[], groups: object): string {
   const meant = closest(name, servers)
   let hint = servers.length > 0 ? `; known are ${servers.join(', ')}` : ''
   if (meant) hint = `; did you mean ${quoted(meant)}?`
   if (Object.hasOwn(groups, name)) hint = '; write the servers of that group instead'
   return `there is no server ${quoted(name.slice(0, 60))}${hint}`
+}
+
+interface Disabled {
+  disabled: boolean
+}
+
+function enabled<S extends Disabled>(servers: Record<string, S>): [string, S][] {
+  return Object.entries(servers).filter(([, { disabled }]) => !disabled)
 }
 
 interface Naming {
@@ -158,11 +186,11 @@ interface Naming {
 
 /** No two new names are the same, neither on one server nor, with their prefixes, where servers are merged. */
 export function* collisions(
-  servers: Record<string, Record<'tools' | 'prompts', Naming>>,
+  servers: Record<string, Record<'tools' | 'prompts', Naming> & Disabled>,
 ): Generator<Misfit> {
   for (const kind of ['tools', 'prompts'] as const) {
     const taken = new Map<string, { server: string; original: string }>()
-    for (const [server, { [kind]: naming, tools }] of Object.entries(servers)) {
+    for (const [server, { [kind]: naming, tools }] of enabled(servers)) {
       const prefix = naming.prefix ?? tools.prefix ?? server
       for (const [original, name] of Object.entries(naming.rename)) {
         const exposed = prefix ? `${prefix}${naming.separator}${name}` : name

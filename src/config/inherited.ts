@@ -9,7 +9,7 @@ import { count, duration, size } from './values.ts'
 const pool = v.strictObject({
   minConnections: v.pipe(
     v.optional(count(0)),
-    v.description('Connections kept ready. By default 1 to a command, 0 to a remote server.'),
+    v.description('How many connections are kept ready. By default 1, for a URL 0.'),
   ),
   maxConnections: v.pipe(
     v.optional(count(1)),
@@ -17,27 +17,29 @@ const pool = v.strictObject({
   ),
   acquireTimeout: v.pipe(
     v.optional(duration(0)),
-    v.description('How long a call waits for a free connection. By default 10 s.'),
+    v.description('How many ms a call waits for a free connection. By default 10000.'),
   ),
   idleTimeout: v.pipe(
     v.optional(duration(0)),
-    v.description(
-      'A connection above the minimum that is idle ends after this time. By default 60 s.',
-    ),
+    v.description('Connections above the minimum end when idle for so many ms. By default 60000.'),
   ),
   concurrency: v.pipe(
     v.optional(count(1)),
     v.description(
-      'How many calls one connection carries at once. By default 1 for a command, 16 for a remote server. Only while it is 1 can the server ask its caller something.',
+      'How many calls one connection carries at once. Only while it is 1 can the server ask its caller something. By default 1, for a URL 16.',
     ),
   ),
   maxLifetime: v.pipe(
     v.optional(duration(1)),
-    v.description('A connection this old takes no more calls. By default its age does not matter.'),
+    v.description(
+      'A connection so many ms old takes no more calls, and is replaced. By default of any age.',
+    ),
   ),
   maxCalls: v.pipe(
     v.optional(count(1)),
-    v.description('A connection takes no more calls than this. By default any number.'),
+    v.description(
+      'A connection takes no more calls than this, and is replaced. By default any number.',
+    ),
   ),
   queueLimit: v.pipe(
     v.optional(count(0)),
@@ -50,7 +52,7 @@ export const inheritable = {
   isolation: v.pipe(
     v.optional(v.picklist(['user', 'session', 'shared'])),
     v.description(
-      'Who may share a connection: `user`, the sessions of one person; `session`, nobody; `shared`, everybody. By default `user` for a command, `session` for a remote server.',
+      'Who may share a connection (a process, or a remote session): `user`, the sessions of one person; `session`, nobody; `shared`, everybody. By default `user`, for a URL `session`.',
     ),
   ),
   pool: v.pipe(
@@ -59,16 +61,16 @@ export const inheritable = {
   ),
   timeout: v.pipe(
     v.optional(duration(1)),
-    v.description('A call is given up after this time. By default calls may take for ever.'),
+    v.description('A call is given up after so many ms. By default never.'),
   ),
   startupTimeout: v.pipe(
     v.optional(duration(1)),
-    v.description('How long a server may take until it answers at all. By default 60 s.'),
+    v.description('How many ms a server may take until it answers at all. By default 60000.'),
   ),
   maxMemory: v.pipe(
     v.optional(size),
     v.description(
-      'A command whose processes together have more memory is started anew: bytes, or as "512MB", "1GiB". Linux only.',
+      'A command whose processes together have more memory is started anew: bytes, or `"512MB"`, `"1GiB"`; on Linux only. By default any amount.',
     ),
   ),
 }

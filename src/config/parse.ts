@@ -2,333 +2,240 @@
  * From text to a `Config`, or to every fault in it.
  *
  * A fault is told with file, line, option, what was found and what to write instead, all faults at once; whether options
- * fit together is judged when each is good. Values are shown only where none can be a secret.
+ * fit together is judged when each is good. What is written in the words of another program is adapted first, and its
+ * faults are told in those words.
  */
-import { type Node, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser'
 import * as v from 'valibot'
-import { quoted } from '../events.ts'
-import { closest } from './closest.ts'
+import type { Format, Root, Spelling } from './compat/format.ts'
+import { formatOf } from './compat.ts'
+import {
+  lineAt,
+  membersOf,
+  type Node,
+  offsetAt,
+  offsetOf,
+  type Path,
+  parseJson,
+  plainValue,
+  SyntaxFault,
+  stringAt,
+  stringsIn,
+} from './document.ts'
+import { Draft } from './draft.ts'
+import { type Fault, pathText, said } from './faults.ts'
+import { isIgnored, misplaced, type Schema } from './keys.ts'
+import { expand, namesIn, resolved, type Unresolved, type World } from './references.ts'
 import { type Config, ConfigSchema } from './schema.ts'
+import { looksLikeToml, parseToml } from './toml.ts'
+import { asWritten } from './written.ts'
 
 /** The configuration cannot be used. Its message is complete: one line per fault. */
 export class ConfigError extends Error {
   override name = 'ConfigError'
+  /** By absolute paths: when one of them changes, it may be another matter. */
+  readonly files: readonly string[]
+
+  constructor(message: string, files: readonly string[] = []) {
+    super(message)
+    this.files = files
+  }
 }
 
-type Environment = Record<string, string | undefined>
+export interface Parsed {
+  config: Config
+  /** As it was written, in our words: with variables and references in it. */
+  native: Root
+  /** Whose words it was written in; undefined if in ours. */
+  format: string | undefined
+  /** What does not go on as it did in the program that it was written for, each with its place. */
+  warnings: string[]
+}
+
+/** No file can be read. */
+const NO_FILES: World['readFile'] = () => {
+  throw new Error('files cannot be read here')
+}
 
 /**
- * Reads a configuration from JSON with comments and trailing commas. In its strings `${VAR}` and `${VAR:-default}` stand for
- * variables of `env`.
+ * Reads a configuration, in our words or in those of another program.
  *
  * @param source how the text is called in messages.
  * @throws {ConfigError}
  */
-export function parseConfig(text: string, source: string, env: Environment = {}): Config {
+export function parseConfig(
+  text: string,
+  source: string,
+  { env = {}, readFile = NO_FILES, expandEnv = true }: Partial<World> = {},
+): Parsed {
+  const world = { env, readFile, expandEnv }
   // Of a byte order mark the parser would make a symbol of its own.
   const bare = text.replace(/^\ufeff/, '')
-  const lineAt = (offset: number) => bare.slice(0, offset).split('\n').length
-  const tree = parseJson(bare, (offset, what) => `${source}:${lineAt(offset)}: ${what}`)
+  let held: Held | undefined
+  const told = ({ offset, path, what }: Pick<Fault, 'offset' | 'path' | 'what'>) => {
+    held ??= heldIn(tree, spelling, env)
+    return `${source}:${lineAt(bare, offset)}: ${pathText(path)}: ${unexpanded(what, held)}`
+  }
+  const tree = treeOf(bare, source)
+  const root = plainValue(tree)
+  const format = formatOf(root)
+  const spelling: Spelling = format?.spelling?.(root as Root) ?? ((written) => written)
+  const faults = [...unset(tree, world, spelling, format)]
+  const warnings: Fault[] = []
+  const judge = new Judge(tree, bare, faults, warnings)
 
-  const faults = [...misplaced(tree, ConfigSchema, [], lineAt), ...unset(tree, [], env)]
-  const settled = new Set(faults.flatMap(({ settles }) => settles.map(pathText)))
-  const result = v.safeParse(ConfigSchema, nodeValue(tree, env), { abortPipeEarly: true })
-  for (const issue of result.issues ?? []) {
-    const path = (issue.path ?? []).map(({ key }) => key as string | number)
-    const isUnknownKey = issue.type === 'strict_object' && issue.expected === 'never'
-    if (isUnknownKey || within(path).some((at) => settled.has(pathText(at)))) continue
-    faults.push({ path, offset: offsetOf(tree, path), what: said(issue, path), settles: [] })
-  }
-  if (faults.length > 0) {
+  const written = plainValue(
+    tree,
+    expandEnv ? (text, path) => expand(spelling(text, path), env).text : undefined,
+  )
+  const draft = format && judge.adapted(format, written, world)
+  const config = format
+    ? draft && judge.native(draft.native, world, (path) => draft.from(path))
+    : judge.native(written, world)
+  if (!config || faults.length > 0) {
     faults.sort((a, b) => a.offset - b.offset)
-    throw new ConfigError(
-      faults
-        .map(({ path, offset, what }) => `${source}:${lineAt(offset)}: ${pathText(path)}: ${what}`)
-        .join('\n'),
-    )
+    throw new ConfigError(faults.slice(0, MOST).map(told).join('\n'))
   }
-  return result.output as Config
+  return {
+    config,
+    native: draft ? asWritten(format!, tree, draft, world, spelling) : (root as Root),
+    format: format?.name,
+    warnings: warnings.sort((a, b) => a.offset - b.offset).map(told),
+  }
 }
 
-type Path = (string | number)[]
-type Schema = v.GenericSchema
+/** More are not told of one document. To find the place of each takes time. */
+const MOST = 200
+
+/** Collects what is wrong with one document. */
+class Judge {
+  readonly #tree: Node
+  readonly #lineAt: (offset: number) => number
+  readonly #faults: Fault[]
+  readonly #warnings: Fault[]
+
+  constructor(tree: Node, text: string, faults: Fault[], warnings: Fault[]) {
+    this.#tree = tree
+    this.#lineAt = (offset) => lineAt(text, offset)
+    this.#faults = faults
+    this.#warnings = warnings
+  }
+
+  /** What a document of another program is in our words; undefined if it is wrong in its own. */
+  adapted(format: Format, written: unknown, { env }: World): Draft | undefined {
+    for (const fault of misplaced(this.#tree, format.schema, [], this.#lineAt)) {
+      if (!fault.isUnknownKey) this.#faults.push(fault)
+      else if (this.#warnings.length < MOST) this.#warnings.push({ ...fault, what: 'unknown key; it is ignored' })
+    }
+    const output = this.#checked(format.schema, written, (path) => path)
+    if (output === undefined || this.#faults.length > 0) return undefined
+    const draft = new Draft()
+    format.adapt(output, draft, env)
+    const placed = ({ path, what }: { path: Path; what: string }): Fault => ({
+      path,
+      what,
+      offset: offsetAt(this.#tree, path),
+      settles: [path],
+    })
+    this.#faults.push(...draft.refusals.slice(0, MOST).map(placed))
+    this.#warnings.push(...draft.warnings.slice(0, MOST).map(placed))
+    return draft
+  }
+
+  /** @param from where in the document an option of ours was written, if it is not a document of ours. */
+  native(written: unknown, world: World, from?: (path: Path) => Path): Config | undefined {
+    if (!from) this.#faults.push(...misplaced(this.#tree, ConfigSchema, [], this.#lineAt))
+    const unresolved: Unresolved[] = []
+    const value = resolved(written, ConfigSchema, world, unresolved)
+    for (const { path, what } of unresolved) {
+      const at = from ? from(path) : path
+      this.#faults.push({ path: at, what, offset: offsetAt(this.#tree, at), settles: [at] })
+    }
+    return this.#checked(ConfigSchema, value, from ?? ((path) => path)) as Config | undefined
+  }
+
+  #checked(schema: Schema, value: unknown, from: (path: Path) => Path): unknown {
+    const settled = new Set(this.#faults.flatMap(({ settles }) => settles.map(identity)))
+    const result = v.safeParse(schema, value, { abortPipeEarly: true })
+    for (const issue of result.issues?.slice(0, MOST) ?? []) {
+      const path = (issue.path ?? []).map(({ key }) => key as string | number)
+      const at = from(path)
+      if (within(at).some((outer) => settled.has(identity(outer)))) continue
+      const isExpanded = namesIn(stringAt(this.#tree, at) ?? '').length > 0
+      const what = said(issue, path, schema, isExpanded)
+      this.#faults.push({ path: at, offset: offsetAt(this.#tree, at), what, settles: [] })
+    }
+    return result.success ? result.output : undefined
+  }
+}
+
+const identity = (path: Path) => JSON.stringify(path)
 
 /** A path and all it is inside of. */
 const within = (path: Path): Path[] => [path, ...path.map((_, i) => path.slice(0, i))]
 
-interface Fault {
-  path: Path
-  offset: number
-  what: string
-  /** Of these, and what is inside, nothing more need be said. */
-  settles: Path[]
-}
-
-function parseJson(text: string, at: (offset: number, what: string) => string): Node {
-  const errors: ParseError[] = []
-  const tree = parseTree(text, errors, { allowTrailingComma: true })
-  if (!/\S/.test(text)) {
-    throw new ConfigError(
-      at(0, 'the file is empty: write {"mcpServers": {"NAME": {"command": "PROGRAM"}}}'),
-    )
-  }
-  const [first] = errors
-  if (!first && tree) return tree
-  // At the end of the file the line that counts is the last one with something on it.
-  const offset = Math.min(first?.offset ?? 0, text.trimEnd().length)
-  const code = first ? printParseErrorCode(first.error) : 'ValueExpected'
-  throw new ConfigError(at(offset, `not JSON: ${SYNTAX[code] ?? code}`))
-}
-
-const SYNTAX: Record<string, string> = {
-  InvalidSymbol: 'a word that JSON does not know; names and strings are written in double quotes',
-  InvalidNumberFormat: 'this is no number',
-  PropertyNameExpected: 'a name in double quotes is expected',
-  ValueExpected: 'a value is expected',
-  ColonExpected: 'a colon is expected after the name',
-  CommaExpected: 'a comma is missing before this',
-  CloseBraceExpected: 'a "}" is missing',
-  CloseBracketExpected: 'a "]" is missing',
-  EndOfFileExpected: 'nothing may follow the last "}"',
-  InvalidCommentToken: 'comments begin with "//" or "/*"',
-  UnexpectedEndOfComment: 'the comment has no end',
-  UnexpectedEndOfString: 'a string has no closing quote on its line',
-  UnexpectedEndOfNumber: 'a number has no end',
-  InvalidUnicode: '"\\u" needs four hexadecimal digits',
-  InvalidEscapeCharacter: 'a backslash is written twice: "\\\\"',
-  InvalidCharacter: 'a control character; in a string, tab is written "\\t" and a new line "\\n"',
-}
-
-/** Variables that are named and not set. */
-function* unset(node: Node, path: Path, env: Environment): Generator<Fault> {
-  if (node.type === 'string') {
-    const [missing] = expand(node.value, env).missing
-    if (missing === undefined) return
-    const what = `the variable ${missing} is not set; set it, or write \${${missing}:-default}`
-    yield { path, offset: offsetOfProperty(node), what, settles: [path] }
-  }
-  for (const [i, child] of (node.children ?? []).entries()) {
-    if (node.type === 'array') yield* unset(child, [...path, i], env)
-    else yield* unset(child.children![1]!, [...path, child.children![0]!.value], env)
+/** @throws {ConfigError} */
+function treeOf(text: string, source: string): Node {
+  try {
+    return /\.toml$/i.test(source) ? parseToml(text) : parseJsonOrToml(text)
+  } catch (error) {
+    if (!(error instanceof SyntaxFault)) throw error
+    throw new ConfigError(`${source}:${lineAt(text, error.offset)}: ${error.message}`)
   }
 }
 
-/** After parsing, so that what a variable holds is never taken for syntax. */
-function expand(text: string, env: Environment): { text: string; missing: string[] } {
-  const missing: string[] = []
-  const expanded = text.replace(/\$\{(\w+)(?::-([^}]*))?\}/g, (_, name, otherwise) => {
-    const value = env[name] ?? otherwise
-    if (value === undefined) missing.push(name)
-    return value ?? ''
-  })
-  return { text: expanded, missing }
+/** @throws {SyntaxFault} */
+function parseJsonOrToml(text: string): Node {
+  try {
+    return parseJson(text)
+  } catch (error) {
+    if (looksLikeToml(text)) return parseToml(text)
+    throw error
+  }
 }
 
-/** What the schema alone would not see, or would tell of only the first: keys, and arrays instead of objects. */
-function* misplaced(
-  node: Node,
-  schema: Schema | undefined,
-  path: Path,
-  lineAt: (offset: number) => number,
+/** Variables that are named and not set. What is disabled may name any. */
+function* unset(
+  tree: Node,
+  { env, expandEnv }: World,
+  spelling: Spelling,
+  format: Format | undefined,
 ): Generator<Fault> {
-  const { entries, value, item } = shapeOf(schema)
-  const children = node.children ?? []
-  if (node.type === 'array') {
-    if (entries || value) {
-      const what = 'expected an object {…}, got an array'
-      yield { path, offset: offsetOfProperty(node), what, settles: [path] }
-    }
-    for (const [i, child] of children.entries()) {
-      yield* misplaced(child, item, [...path, i], lineAt)
-    }
-  }
-  if (node.type !== 'object') return
-  const seen = new Map<string, number>()
-  for (const { offset, children: pair } of children) {
-    const [{ value: key }, content] = pair as [Node, Node]
-    const inner = [...path, key as string]
-    const first = seen.get(key)
-    if (first === undefined) seen.set(key, offset)
-    else {
-      const what = `is there twice; the first is on line ${lineAt(first)}`
-      yield { path: inner, offset, what, settles: [] }
-    }
-    if (value && RESERVED.has(key)) {
-      const what = 'is a reserved name; choose another'
-      yield { path: inner, offset, what, settles: [inner] }
-    } else if (entries && !Object.hasOwn(entries, key)) {
-      const meant = closest(key, Object.keys(entries))
-      const instead = meant ? `did you mean "${meant}"?` : elsewhere(key, content, path, entries)
-      const isMissing = meant && !children.some(({ children }) => children?.[0]?.value === meant)
-      const settles = isMissing ? [inner, [...path, meant]] : [inner]
-      yield { path: inner, offset, what: `unknown key; ${instead}`, settles }
-    } else yield* misplaced(content, value ?? entries?.[key], inner, lineAt)
+  if (expandEnv === false) return
+  for (const { path, node } of stringsIn(tree)) {
+    const [missing] = expand(spelling(node.value, path), env).missing
+    if (missing === undefined || isDisabled(node)) continue
+    if (format && isIgnored(format.schema, path)) continue
+    const what = `the variable ${missing} is not set; set it, or write \${${missing}:-default}`
+    yield { path, offset: offsetOf(node), what, settles: [path] }
   }
 }
 
-/** Names that valibot leaves out of a record without a word. */
-const RESERVED = new Set(['__proto__', 'prototype', 'constructor'])
+/** A message in which the values of variables are not to be seen, as they may be secrets. */
+function unexpanded(message: string, held: Held): string {
+  let text = message
+  for (const [name, value] of held) text = text.replaceAll(value, () => `\${${name}}`)
+  return text
+}
 
-function elsewhere(key: string, content: Node, path: Path, entries: v.ObjectEntries): string {
-  if (key === 'disabled' && path.length === 2) return 'comment the server out instead'
-  const has = (schema: Schema | undefined) => Object.hasOwn(shapeOf(schema).entries ?? {}, key)
-  const homes = Object.keys(entries).flatMap((name) => {
-    const schema = entries[name] as Schema
-    if (has(schema)) return [`"${name}"`]
-    return has(shapeOf(schema).value) ? [`"${name}.NAME"`] : []
-  })
-  if (homes.length > 0) return `it belongs in ${homes.join(' or ')}`
-  const isServer = content.children?.some(({ children }) =>
-    /^(command|url)$/.test(children?.[0]?.value),
+/** What variables that are named hold, by their names. */
+type Held = ReadonlyMap<string, string>
+
+function heldIn(tree: Node, spelling: Spelling, env: World['env']): Held {
+  const names = [...stringsIn(tree)].flatMap(({ path, node }) => [
+    ...namesIn(node.value),
+    ...namesIn(spelling(node.value, path)),
+  ])
+  // What is shorter is in many words.
+  const isTold = (value: string | undefined) => value !== undefined && value.length >= 4
+  const held = names.filter((name) => Object.hasOwn(env, name) && isTold(env[name]))
+  return new Map(held.map((name) => [name, env[name]!]))
+}
+
+function isDisabled(node: Node | undefined): boolean {
+  if (!node) return false
+  const isOff = membersOf(node).some(
+    ({ key, value }) =>
+      (key === 'disabled' || key === 'enabled') && value.value === (key === 'disabled'),
   )
-  if (isServer && entries.mcpServers) return 'servers belong in "mcpServers"'
-  return `known are ${Object.keys(entries).join(', ')}`
-}
-
-interface Shape {
-  /** The options of an object with fixed keys. */
-  entries?: Record<string, Schema>
-  /** What an object with free keys holds. */
-  value?: Schema
-  /** What an array holds. */
-  item?: Schema
-}
-
-function shapeOf(schema: Schema | undefined): Shape {
-  if (!schema) return {}
-  return 'wrapped' in schema ? shapeOf(schema.wrapped as Schema) : (schema as Shape)
-}
-
-type Issue = v.InferIssue<typeof ConfigSchema>
-
-/** What is wrong, and where it is not plain, what to do. */
-function said(issue: Issue, path: Path): string {
-  if (issue.received === 'undefined') return `is missing; ${wanted(path)}`
-  const { input } = issue
-  const shown = shownValue(input, path)
-  if (issue.kind !== 'schema') {
-    // Of a key that is wrong nothing need be shown twice.
-    const isKey = (issue.path?.at(-1) as { origin?: string } | undefined)?.origin === 'key'
-    return `${issue.message}${isKey || !shown ? '' : `, got ${shown}`}`
-  }
-  const fault = `expected ${expected(issue.expected ?? '')}, got ${shown ?? kindOf(input)}`
-  const isBare = typeof input === 'number' || typeof input === 'boolean'
-  if (issue.expected === 'string' && isBare) return `${fault}; put it in double quotes`
-  const isQuoted = typeof input === 'string' && /^(\d+|true|false)$/.test(input)
-  if (/^(number|boolean)$/.test(issue.expected ?? '') && isQuoted)
-    return `${fault}; leave out the quotes`
-  return fault
-}
-
-/** `("a" | "b")` is what valibot says if it knows all words. */
-function expected(type: string): string {
-  return EXPECTED[type] ?? type.replace(/^\((.*)\)$/, '$1').replaceAll(' | ', ', ')
-}
-
-const EXPECTED: Record<string, string> = {
-  string: 'a string',
-  number: 'a number',
-  boolean: 'true or false',
-  Object: 'an object {…}',
-  Array: 'an array […]',
-  '(number | string)': 'a number of bytes, or a size like "512MB"',
-}
-
-/** `write "command", the ...`: by the first sentence of the option's description. */
-function wanted(path: Path): string {
-  let schema: Schema | undefined = ConfigSchema
-  for (const key of path) {
-    const { entries, value, item }: Shape = shapeOf(schema)
-    schema = entries?.[key] ?? value ?? item
-  }
-  const [about = ''] = (schema && v.getDescription(schema))?.split(/\.(?= |$)/) ?? []
-  const what = about.replace(/^The /, '').replace(/^./, (first) => first.toLowerCase())
-  return `write "${path.at(-1)}"${what && `, the ${what}`}`
-}
-
-/** Options of a server of which every value may be shown. Elsewhere people keep secrets, in `env` and `args` above all. */
-const PLAIN =
-  /^(command|cwd|inheritEnv|insecure|type|transportType|isolation|timeout|startupTimeout|maxMemory|maxSessionConnections)$/
-/** Of these, what is inside, but not what `override` holds. */
-const OPEN = /^(pool|tools|prompts|resources)$/
-
-function isPlain([section, , option = '', ...inner]: Path): boolean {
-  if (section !== 'mcpServers') return /^(gateway|defaults|groups)$/.test(`${section}`)
-  if (inner.length === 0) return PLAIN.test(`${option}`)
-  return OPEN.test(`${option}`) && inner[0] !== 'override'
-}
-
-/** The value, if it is one and may be shown. */
-function shownValue(value: unknown, path: Path): string | undefined {
-  if (value === null) return 'null'
-  if (typeof value === 'object') return undefined
-  if (typeof value === 'string' && isURL(path)) return shownURL(value)
-  if (!isPlain(path)) return undefined
-  return typeof value === 'string' ? quoted(value.slice(0, 60)) : String(value)
-}
-
-function isURL(path: Path): boolean {
-  const depth = path[0] === 'mcpServers' ? 3 : 2
-  return path.length === depth && /^(url|baseURL)$/.test(`${path.at(-1)}`)
-}
-
-/** Only where it leads: its user, password, query and fragment may be secrets. */
-function shownURL(text: string): string | undefined {
-  const url = URL.parse(text)
-  // Without "//" there is no telling what is what.
-  if (!url || !text.startsWith(`${url.protocol}//`)) return undefined
-  const user = url.username || url.password ? '…@' : ''
-  const rest = `${url.search && '?…'}${url.hash && '#…'}`
-  return quoted(`${url.protocol}//${user}${url.host}${url.pathname.slice(0, 60)}${rest}`)
-}
-
-function kindOf(value: unknown): string {
-  if (Array.isArray(value)) return 'an array'
-  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
-}
-
-function pathText(path: Path): string {
-  if (path.length === 0) return 'the file'
-  return path
-    .map((key, i) => {
-      if (typeof key === 'number') return `[${key}]`
-      // Whoever writes NAME=VALUE as the name of a variable, or "NAME: VALUE" as that of a header, writes a secret.
-      const inside = path[i - 1]
-      const name =
-        inside === 'env' || inside === 'headers' ? key.replace(/([=:\s]).*$/s, '$1…') : key
-      if (/^[\w$-]+$/.test(name)) return i === 0 ? name : `.${name}`
-      return `[${quoted(name.slice(0, 60))}]`
-    })
-    .join('')
-}
-
-/** Where the option is, or the object it is missing in. */
-function offsetOf(tree: Node, path: Path): number {
-  let at = tree
-  for (const key of path) {
-    const inner =
-      typeof key === 'number'
-        ? at.children?.[key]
-        : at.children?.findLast(({ children }) => children?.[0]?.value === key)?.children?.[1]
-    if (!inner) break
-    at = inner
-  }
-  return offsetOfProperty(at)
-}
-
-function offsetOfProperty(node: Node): number {
-  return node.parent?.type === 'property' ? node.parent.offset : node.offset
-}
-
-/** As jsonc-parser's getNodeValue, but with variables, and `__proto__` is a key like any other. */
-function nodeValue(node: Node, env: Environment): unknown {
-  if (node.type === 'string') return expand(node.value, env).text
-  if (node.type === 'array') return (node.children ?? []).map((item) => nodeValue(item, env))
-  if (node.type !== 'object') return node.value
-  return Object.fromEntries(
-    (node.children ?? []).map(({ children }) => [
-      children![0]!.value,
-      nodeValue(children![1]!, env),
-    ]),
-  )
+  return isOff || isDisabled(node.parent)
 }

@@ -11,6 +11,7 @@ import {
   namePart,
   newName,
   pattern,
+  secret,
   text,
   variable,
   word,
@@ -19,7 +20,9 @@ import {
 const shown = {
   allow: v.pipe(
     v.optional(v.array(pattern)),
-    v.description('Show only these, by their original names; `*` stands for anything.'),
+    v.description(
+      'Show only these, by their original names; `*` stands for anything. By default all.',
+    ),
   ),
   block: v.pipe(
     v.optional(v.array(pattern), []),
@@ -32,7 +35,7 @@ const naming = {
   prefix: v.pipe(
     v.optional(namePart(40)),
     v.description(
-      'Stands before each name where servers are merged. By default the name of the server; "" for none.',
+      'Stands before each name where servers are merged; `""` for none. By default the name of the server.',
     ),
   ),
   separator: v.pipe(
@@ -45,12 +48,20 @@ const naming = {
   ),
 }
 
+const promptPrefix = v.pipe(
+  v.optional(namePart(40)),
+  v.description('Stands before each name where servers are merged. By default that of `tools`.'),
+)
+
 const values = v.record(v.string(), v.unknown())
 
 const override = v.pipe(
   v.strictObject({
-    title: v.pipe(v.optional(v.string()), v.description('Another title.')),
-    description: v.pipe(v.optional(v.string()), v.description('Another description.')),
+    title: v.pipe(v.optional(v.string()), v.description('Another title. By default its own.')),
+    description: v.pipe(
+      v.optional(v.string()),
+      v.description('Another description. By default its own.'),
+    ),
     annotations: v.pipe(
       v.optional(values, {}),
       v.description('Annotations to set; the others stay.'),
@@ -85,21 +96,21 @@ const options = v.strictObject({
   ),
   args: v.pipe(v.optional(v.array(word), []), v.description('Its arguments.')),
   env: v.pipe(
-    v.optional(v.record(variable, word), {}),
-    v.description('Environment variables for it, besides the few of ours that it gets.'),
+    v.optional(v.record(variable, secret(word)), {}),
+    v.description('Environment for it, besides `HOME`, `PATH`, `LANG` and a few more of ours.'),
   ),
   inheritEnv: v.pipe(
     v.optional(v.boolean(), false),
     v.description('Give it all of our environment.'),
   ),
-  cwd: v.pipe(v.optional(file), v.description('Directory to start it in.')),
+  cwd: v.pipe(v.optional(file), v.description('Directory to start it in. By default ours.')),
 
   url: v.pipe(
     v.optional(httpURL),
     v.description('Where a remote server is, instead of a command.'),
   ),
   headers: v.pipe(
-    v.optional(v.record(headerName, headerValue), {}),
+    v.optional(v.record(headerName, secret(headerValue)), {}),
     v.description('HTTP headers for a remote server.'),
   ),
   insecure: v.pipe(
@@ -110,15 +121,30 @@ const options = v.strictObject({
   type: v.pipe(
     v.optional(transport),
     v.description(
-      'Transport: `stdio`, `streamable-http` or `sse`. Without it a URL is tried as Streamable HTTP, then as SSE.',
+      'How it is reached: `stdio` for a command, `streamable-http` (or `http`) or `sse` for a URL. Without it a URL is tried as the one, then as the other.',
     ),
   ),
   transportType: v.pipe(v.optional(transport), v.description('The same as `type`.')),
 
+  disabled: v.pipe(
+    v.optional(v.boolean(), false),
+    v.description('Leave it out, as if it were not written here.'),
+  ),
+  required: v.pipe(
+    v.optional(v.boolean(), false),
+    v.description('The gateway does not start without it.'),
+  ),
+  public: v.pipe(
+    v.optional(v.boolean(), false),
+    v.description('Everybody may use it, also where others want a token.'),
+  ),
+
   ...inheritable,
   maxSessionConnections: v.pipe(
     v.optional(count(1), 100),
-    v.description('How many connections there are at most that belong to one session each.'),
+    v.description(
+      'How many connections there are at most that belong to one session each; `pool` does not count them.',
+    ),
   ),
 
   tools: v.pipe(
@@ -135,8 +161,8 @@ const options = v.strictObject({
     v.description('Its tools: which are shown, and how.'),
   ),
   prompts: v.pipe(
-    v.optional(v.strictObject(naming), {}),
-    v.description('Its prompts: which are shown, and how. The prefix is by default that of tools.'),
+    v.optional(v.strictObject({ ...naming, prefix: promptPrefix }), {}),
+    v.description('Its prompts: which are shown, and how.'),
   ),
   resources: v.pipe(
     v.optional(v.strictObject(shown), {}),

@@ -1,5 +1,7 @@
 /** What single options hold: texts, names, numbers and URLs, and why one is refused. */
 import * as v from 'valibot'
+import { parseRange } from '../addresses.ts'
+import { Secret } from '../secret.ts'
 
 export const text = v.pipe(v.string(), v.nonEmpty('must not be empty'))
 
@@ -59,6 +61,15 @@ export const host = v.pipe(
 )
 /** `node:net` has one, too, and half a millisecond of every start goes into loading that. */
 const isIPv6 = (name: string) => /^[\da-f:.]+$/i.test(name) && URL.canParse(`http://[${name}]`)
+
+/** An address, or those that begin with the same bits. */
+export const addressRange = v.pipe(
+  v.string(),
+  v.check(
+    (given) => parseRange(given) !== undefined,
+    'must be an IP address, or a range of them: 10.0.0.0/8',
+  ),
+)
 
 export const origin = v.pipe(
   text,
@@ -120,3 +131,68 @@ export const pattern = v.pipe(
     'must be a name, in which "*" may stand for anything, not a regular expression',
   ),
 )
+
+/**
+ * One of two, told apart by the keys of what is given: its faults are then those of the one that was meant, where
+ * `v.union` would only say that it is neither.
+ *
+ * @param isObject whether what has these keys is meant as the second; what has none is the first.
+ */
+export function either<A extends v.GenericSchema, B extends v.GenericSchema>(
+  plain: A,
+  object: B,
+  isObject: (keys: string[]) => boolean = () => true,
+): v.UnionSchema<[A, B], undefined> & Choice {
+  const choose = (keys: string[] | null) => (keys && isObject(keys) ? object : plain)
+  return {
+    ...v.union([plain, object]),
+    choose,
+    '~run': (dataset, config) => choose(keysOf(dataset.value))['~run'](dataset, config),
+  } as v.UnionSchema<[A, B], undefined> & Choice
+}
+
+/** A schema that is one of several. */
+export interface Choice {
+  choose(keys: string[] | null): v.GenericSchema
+}
+
+/** The keys of an object; null for everything else. */
+export function keysOf(value: unknown): string[] | null {
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+  return isObject ? Object.keys(value) : null
+}
+
+/** Where a secret is to be found. */
+export const reference = v.pipe(
+  v.strictObject({
+    env: v.pipe(v.optional(text), v.description('The variable that holds it.')),
+    file: v.pipe(v.optional(file), v.description('The file that holds it.')),
+  }),
+  v.minEntries(1, 'expected {"env": "VARIABLE"} or {"file": "PATH"}'),
+  v.maxEntries(1, 'has both "env" and "file"; keep one of them'),
+)
+
+/** What editors are told of it: it is not to be shown. */
+const SECRET = { writeOnly: true }
+
+/**
+ * A text that nobody is to see: as it is, or as a `reference`, which must have been resolved before this is asked.
+ *
+ * @param checked what the text must be.
+ */
+export const secret = (checked: v.GenericSchema<string, string>) =>
+  v.pipe(
+    either(checked, reference),
+    v.metadata(SECRET),
+    v.check((given) => typeof given === 'string', 'nothing is known of variables or files here'),
+    v.transform((given) => new Secret(given as string)),
+  )
+
+export function isSecret(schema: v.GenericSchema): boolean {
+  const { pipe = [] } = schema as { pipe?: readonly (v.GenericSchema | object)[] }
+  return pipe.some(
+    (item) =>
+      ('metadata' in item && item.metadata === SECRET) ||
+      ('pipe' in item && isSecret(item as v.GenericSchema)),
+  )
+}

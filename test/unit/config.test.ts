@@ -6,8 +6,15 @@ import * as v from 'valibot'
 import { DefaultsSchema } from '../../src/config/inherited.ts'
 import { EMBEDDED, loadConfig, searchPath } from '../../src/config/load.ts'
 import { ConfigError, parseConfig } from '../../src/config/parse.ts'
-import { type Config, ConfigSchema, GatewaySchema } from '../../src/config/schema.ts'
+import {
+  type CommandServer,
+  type Config,
+  ConfigSchema,
+  GatewaySchema,
+  type RemoteServer,
+} from '../../src/config/schema.ts'
 import { ServerSchema } from '../../src/config/server.ts'
+import { revealed } from '../../src/secret.ts'
 import { type Folder, folder } from '../lifecycle/program.ts'
 
 /** The complaint about a configuration, or nothing. */
@@ -33,7 +40,7 @@ const groups = (members: string) =>
   `{"mcpServers": {"github": {"command": "x"}, "fs": {"command": "y"}},\n"groups": {\n${members}\n}}`
 
 const parse = (config: unknown, env = {}): Config =>
-  parseConfig(JSON.stringify(config), 'c.json', env)
+  parseConfig(JSON.stringify(config), 'c.json', { env }).config
 
 /** How the options are that every server has, if nothing is said of them. */
 const ALL = { block: [] }
@@ -45,6 +52,9 @@ const PLAIN = {
   startupTimeout: 60_000,
   maxMemory: undefined,
   maxSessionConnections: 100,
+  disabled: false,
+  required: false,
+  public: false,
 }
 const POOL = { maxConnections: 5, acquireTimeout: 10_000, idleTimeout: 60_000, queueLimit: 1000 }
 const COMMAND = {
@@ -63,14 +73,15 @@ const REMOTE = {
 describe('a good configuration', () => {
   test('gets a default for everything but the command', () => {
     const { gateway, mcpServers, groups } = parse({ mcpServers: { a: { command: 'x' } } })
-    const { baseURL, ...options } = GatewaySchema.entries
-    expect(Object.keys(gateway)).toEqual(Object.keys(options))
-    expect(gateway).toEqual({
+    // No key is there without a value.
+    expect(gateway).toStrictEqual({
       host: '127.0.0.1',
       port: 4298,
       allowUnauthenticated: false,
       allowedHosts: [],
       allowedOrigins: [],
+      trustedProxies: [],
+      pollInterval: 60_000,
       listTimeout: 10_000,
       maxBodySize: 4_194_304,
       sessionTimeout: 1_800_000,
@@ -99,6 +110,9 @@ describe('a good configuration', () => {
       command: '/opt/My Server/run',
       args: ['-y', ''],
       env: { A: '', 'odd.name': 'x=y\n' },
+      disabled: false,
+      required: true,
+      public: true,
       inheritEnv: true,
       cwd: '.',
       timeout: 60_000,
@@ -114,6 +128,10 @@ describe('a good configuration', () => {
     const options = {
       port: 0,
       baseURL: 'https://App.example:8/mcp/',
+      tls: { cert: 'a.pem', key: '/b/key.pem' },
+      dataDir: '~/x',
+      logLevel: 'debug' as const,
+      pollInterval: 1000,
       listTimeout: 1,
       maxBodySize: 1,
       sessionTimeout: 1000,
@@ -133,8 +151,11 @@ describe('a good configuration', () => {
       allowedHosts: ['mcp.example'],
       allowedOrigins: ['https://app:8'],
       allowUnauthenticated: true,
+      trustedProxies: [],
     })
-    expect(mcpServers.a).toEqual({ ...COMMAND, ...a })
+    const { env, ...rest } = mcpServers.a as CommandServer
+    expect<unknown>(rest).toEqual({ ...COMMAND, ...a, env: undefined })
+    expect(revealed(env)).toEqual(a.env)
     expect(Object.keys(mcpServers)).toEqual(['a', 'B_2.c-d'])
     expect(groups).toEqual({ 'g.1': ['B_2.c-d', 'a'], one: ['a'] })
   })
@@ -195,13 +216,13 @@ describe('a good configuration', () => {
   test('may have comments, trailing commas, a byte order mark and lines that end in CRLF', () => {
     const text =
       '\ufeff// mine\r\n{"gateway": {"port": 1,},/* two\r\nlines */"mcpServers": {},}\r\n'
-    expect(parseConfig(text, 'c.json').gateway.port).toBe(1)
+    expect(parseConfig(text, 'c.json').config.gateway.port).toBe(1)
   })
 
   test.each(['localhost', 'my-host.example', '0.0.0.0', '::', 'fe80::1'])(
     'may listen on %s',
     (host) => {
-      expect(parseConfig(gateway(`"host": "${host}"`), 'c.json').gateway.host).toBe(host)
+      expect(parseConfig(gateway(`"host": "${host}"`), 'c.json').config.gateway.host).toBe(host)
     },
   )
 })
@@ -269,7 +290,6 @@ describe('what a server says nothing of', () => {
       timeout: 5,
       pool: { ...COMMAND.pool, maxCalls: 2 },
     })
-    expect(config).not.toContainKey('defaults')
   })
 
   test('may be a pool that has no effect, as each session has a connection of its own', () => {
@@ -562,7 +582,7 @@ describe('a fault is told with line, option, what was found and what to write', 
     [
       'a server name that is too long',
       `{"mcpServers": {\n"${'n'.repeat(65)}": {"command": "x"}}}`,
-      `2: mcpServers.${'n'.repeat(65)}: ${NAME}`,
+      `2: mcpServers["${'n'.repeat(60)}"]: ${NAME}`,
     ],
     [
       'a server called __proto__',
@@ -646,11 +666,6 @@ describe('a fault is told with line, option, what was found and what to write', 
       'a long key',
       server('"command": "x", "environment": {}'),
       '3: mcpServers.a.environment: unknown key; did you mean "env"?',
-    ],
-    [
-      'a switch that others have',
-      server('"command": "x", "disabled": true'),
-      '3: mcpServers.a.disabled: unknown key; comment the server out instead',
     ],
     [
       'a key of "tools" outside of it',
@@ -1386,7 +1401,7 @@ describe('without a name', () => {
     }
     const { source, config: embedded } = await loadConfig(undefined, env)
     expect(source).toBeUndefined()
-    expect(embedded).toEqual(parseConfig(JSON.stringify(EMBEDDED), ''))
+    expect(embedded).toEqual(parseConfig(JSON.stringify(EMBEDDED), '').config)
     expect(Object.keys(embedded.mcpServers)).toEqual(['everything'])
   })
 
@@ -1511,8 +1526,8 @@ describe('variables', () => {
   const server = (value: unknown) =>
     JSON.stringify({ mcpServers: { a: { command: 'x', env: { V: value } } } })
   const expanded = (value: string) => {
-    const { a } = parseConfig(server(value), 'c.json', env).mcpServers
-    return a?.kind === 'command' ? a.env.V : undefined
+    const { a } = parseConfig(server(value), 'c.json', { env }).config.mcpServers
+    return a?.kind === 'command' ? a.env.V?.reveal() : undefined
   }
 
   test.each([
@@ -1529,8 +1544,9 @@ describe('variables', () => {
 
   test('hold text, never syntax', () => {
     const tricky = { T: '", "command": "evil' }
-    const config = parseConfig(server('${T}'), 'c.json', tricky)
-    expect(config.mcpServers.a).toMatchObject({ command: 'x', env: { V: tricky.T } })
+    const { a } = parseConfig(server('${T}'), 'c.json', { env: tricky }).config.mcpServers
+    expect(a).toMatchObject({ command: 'x' })
+    expect(revealed((a as CommandServer).env)).toEqual({ V: tricky.T })
   })
 
   test('work in URLs and headers', () => {
@@ -1538,10 +1554,9 @@ describe('variables', () => {
       url: 'https://${HOST:-b}/mcp?key=${TOKEN}',
       headers: { Authorization: 'Bearer ${TOKEN}' },
     }
-    expect(parse({ mcpServers: { a } }, env).mcpServers.a).toMatchObject({
-      url: 'https://b/mcp?key=s3cr3t',
-      headers: { Authorization: 'Bearer s3cr3t' },
-    })
+    const { url, headers } = parse({ mcpServers: { a } }, env).mcpServers.a as RemoteServer
+    expect(url).toBe('https://b/mcp?key=s3cr3t')
+    expect(revealed(headers)).toEqual({ Authorization: 'Bearer s3cr3t' })
     const lost = { url: '${URL}', headers: { Authorization: 'Bearer ${NONE}' } }
     expect(() => parse({ mcpServers: { a: lost } }, env)).toThrow(
       new ConfigError(
@@ -1559,7 +1574,7 @@ c.json:1: mcpServers.a.headers.A: must be a single line of Latin-1 characters`,
   })
 
   test('that are not set are told, each with its place', () => {
-    expect(() => parseConfig(server('${NONE}'), 'c.json', env)).toThrow(
+    expect(() => parseConfig(server('${NONE}'), 'c.json', { env })).toThrow(
       'c.json:1: mcpServers.a.env.V: the variable NONE is not set; set it, or write ${NONE:-default}',
     )
   })
