@@ -3,6 +3,7 @@
  *
  * It is asked before anything is routed, on the loopback too: a web page that a browser has open can reach that.
  */
+import { isLoopback } from './addresses.ts'
 import type { Config } from './config/schema.ts'
 import { GatewayError } from './errors.ts'
 
@@ -54,10 +55,6 @@ export class Door {
 }
 
 const MAX_KNOWN_HOSTS = 100
-
-export function isLoopback(name: string): boolean {
-  return name === 'localhost' || name === '::1' || /^127(?:\.\d{1,3}){3}$/.test(name)
-}
 
 /** Whether a browser asks on behalf of a page what that page may do. (CORS) */
 export function isPreflight({ method, headers }: Request): boolean {

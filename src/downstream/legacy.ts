@@ -21,11 +21,12 @@ export interface LegacyOptions {
 }
 
 export class Legacy {
-  readonly #options: LegacyOptions
+  readonly #options: () => LegacyOptions
   readonly #sessions: Sessions
   readonly #observe: Observer
 
-  constructor(options: LegacyOptions, sessions: Sessions, observe: Observer) {
+  /** @param options as they are now. */
+  constructor(options: () => LegacyOptions, sessions: Sessions, observe: Observer) {
     this.#options = options
     this.#sessions = sessions
     this.#observe = observe
@@ -62,7 +63,7 @@ export class Legacy {
         'Accept: expected both application/json and text/event-stream',
       )
     }
-    const body = parseMessages(await readJson(request, this.#options.maxBodySize))
+    const body = parseMessages(await readJson(request, this.#options().maxBodySize))
     this.#sessions.admit(body)
 
     const streamed = form === 'stream'
@@ -85,7 +86,7 @@ export class Legacy {
     principal: Principal,
   ): Promise<Response> {
     const delivery = this.#sessions.open(entrance, principal, (endpoint) => {
-      const { streamLifetime } = this.#options
+      const { streamLifetime } = this.#options()
       return new Delivery(principal, endpoint, { streamLifetime, observe: this.#observe })
     })
     const { session } = delivery

@@ -21,18 +21,22 @@ import type { Carrier, Entrance, Sessions } from './sessions.ts'
 export interface RestOptions {
   /** Largest request body, in bytes. */
   maxBodySize: number
-  /** Ours, for servers that want to know. */
-  version: string
 }
 
 export class Rest {
-  readonly #options: RestOptions
+  readonly #options: () => RestOptions
+  readonly #version: string
   readonly #sessions: Sessions
   readonly #observe: Observer
   readonly #clients = new Map<string, RestClient>()
 
-  constructor(options: RestOptions, sessions: Sessions, observe: Observer) {
+  /**
+   * @param options as they are now.
+   * @param version ours, for servers that want to know.
+   */
+  constructor(options: () => RestOptions, version: string, sessions: Sessions, observe: Observer) {
     this.#options = options
+    this.#version = version
     this.#sessions = sessions
     this.#observe = observe
   }
@@ -57,7 +61,7 @@ export class Rest {
    * @throws {GatewayError} for what it refuses.
    */
   async call(request: Request, entrance: Entrance, principal: Principal): Promise<Response> {
-    const { name, params } = parseCall(await readJson(request, this.#options.maxBodySize))
+    const { name, params } = parseCall(await readJson(request, this.#options().maxBodySize))
     this.#sessions.admit()
     const client = this.#client(entrance, principal)
     const tools = await client.tools()
@@ -79,7 +83,7 @@ export class Rest {
     const known = this.#clients.get(key)
     if (known) return known
     const client = this.#sessions.open(entrance, principal, (endpoint) => {
-      return new RestClient(principal, endpoint, this.#options.version, this.#observe)
+      return new RestClient(principal, endpoint, this.#version, this.#observe)
     })
     this.#clients.set(key, client)
     client.ended.addEventListener('abort', () => this.#clients.delete(key))

@@ -42,12 +42,13 @@ export interface SessionsOptions {
 const TICK = 5_000
 
 export class Sessions {
-  readonly #options: SessionsOptions
+  readonly #options: () => SessionsOptions
   readonly #opened = new Map<string, Opened>()
   readonly #timer: NodeJS.Timeout
   #draining = false
 
-  constructor(options: SessionsOptions) {
+  /** @param options as they are now. */
+  constructor(options: () => SessionsOptions) {
     this.#options = options
     this.#timer = setInterval(() => this.#tick(), TICK)
     this.#timer.unref()
@@ -69,10 +70,10 @@ export class Sessions {
    */
   open<C extends Carrier>(entrance: Entrance, principal: Principal, make: (at: Endpoint) => C): C {
     const endpoint = entrance.endpoint()
-    if (this.#opened.size >= this.#options.maxSessions) this.#makeRoom()
+    if (this.#opened.size >= this.#options().maxSessions) this.#makeRoom()
     const carrier = make(endpoint)
     const { id, ended } = carrier.session
-    this.#opened.set(id, { carrier, entrance: entrance.key, principal: principal.id })
+    this.#opened.set(id, { carrier, entrance, principal })
     ended.addEventListener('abort', () => this.#opened.delete(id))
     return carrier
   }
@@ -85,7 +86,8 @@ export class Sessions {
     principal: Principal,
   ): C | undefined {
     const opened = this.#opened.get(id)
-    if (opened?.entrance !== entrance.key || opened.principal !== principal.id) return undefined
+    if (opened?.entrance.key !== entrance.key || opened.principal.id !== principal.id)
+      return undefined
     return opened.carrier instanceof kind ? opened.carrier : undefined
   }
 
@@ -103,6 +105,13 @@ export class Sessions {
   /** From now on takes no new requests. Answers and notifications that belong to those in flight still come through. */
   drain(): void {
     this.#draining = true
+  }
+
+  /** Ends those that could not be opened any more. */
+  sift(isGood: (principal: Principal, entrance: Entrance) => boolean): void {
+    for (const { carrier, entrance, principal } of this.#opened.values()) {
+      if (!isGood(principal, entrance)) carrier.session.end('the configuration has changed')
+    }
   }
 
   /** Ends every session; what is in flight is answered with `reason`. */
@@ -127,7 +136,7 @@ export class Sessions {
 
   #tick(): void {
     const now = performance.now()
-    const { sessionTimeout } = this.#options
+    const { sessionTimeout } = this.#options()
     for (const { carrier } of this.#opened.values()) {
       carrier.keepAlive(now)
       if (carrier.isActive) carrier.lastHeard = now
@@ -140,7 +149,7 @@ export class Sessions {
 
 interface Opened {
   carrier: Carrier
-  /** The key of the entrance it was opened at. */
-  entrance: string
-  principal: string
+  /** Where it was opened. */
+  entrance: Entrance
+  principal: Principal
 }

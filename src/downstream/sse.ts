@@ -21,11 +21,12 @@ export interface SseOptions {
 }
 
 export class Sse {
-  readonly #options: SseOptions
+  readonly #options: () => SseOptions
   readonly #sessions: Sessions
   readonly #observe: Observer
 
-  constructor(options: SseOptions, sessions: Sessions, observe: Observer) {
+  /** @param options as they are now. */
+  constructor(options: () => SseOptions, sessions: Sessions, observe: Observer) {
     this.#options = options
     this.#sessions = sessions
     this.#observe = observe
@@ -67,7 +68,7 @@ export class Sse {
     principal: Principal,
   ): Promise<Response> {
     if (!id) throw new GatewayError('session_required', 'Missing sessionId parameter')
-    const body = parseMessages(await readJson(request, this.#options.maxBodySize))
+    const body = parseMessages(await readJson(request, this.#options().maxBodySize))
     this.#sessions.admit(body)
     const stream = this.#sessions.find(SseStream, id, entrance, principal)
     if (!stream) {

@@ -39,6 +39,7 @@ export class Directory {
   readonly #shown = new Map<ListMethod, Shelf>()
   /** Servers that are tried again in the background, with the lists that are wanted of them. */
   readonly #missing = new Map<Place, Set<ListMethod>>()
+  #isClosed = false
 
   /**
    * @param places the client's, at the servers in the order of `shelves`.
@@ -54,6 +55,13 @@ export class Directory {
     this.#shelves = shelves
     this.#ended = ended
     this.#announce = announce
+  }
+
+  /** Nobody wants to know any more. */
+  close(): void {
+    this.#isClosed = true
+    for (const { seat } of this.#missing.keys()) seat.upstream.backFor(this)
+    this.#missing.clear()
   }
 
   /** What the servers say of themselves, in their order; undefined for who is not there. */
@@ -144,7 +152,7 @@ export class Directory {
 
   /** @param late what may still come. */
   #miss(place: Place, late: Promise<unknown>, method?: ListMethod): void {
-    if (this.#ended.aborted) return
+    if (this.#ended.aborted || this.#isClosed) return
     const { seat, rules } = place
     // Who is away may have changed everything.
     const missing = method && seat.isConnected ? [method] : LIST_METHODS.filter((one) => rules[one])
@@ -161,7 +169,9 @@ export class Directory {
     this.#missing.set(place, wanted)
     upstream.missedBy(this)
     let isOver = await this.#catchUp(seat, late, wanted)
-    while (!isOver && (await backoff.pause())) {
+    if (this.#isClosed) return
+    while (!isOver && !this.#isClosed && (await backoff.pause())) {
+      if (this.#isClosed) return
       if (upstream.mayTry()) isOver = await this.#catchUp(seat, seat.initialize(), wanted)
     }
     this.#missing.delete(place)
@@ -184,7 +194,7 @@ export class Directory {
           if (!(error instanceof RpcError)) return
         }
         wanted.delete(method)
-        if (seat.offers(capability)) this.#announce([capability])
+        if (seat.offers(capability) && !this.#isClosed) this.#announce([capability])
       }),
     )
     return wanted.size === 0

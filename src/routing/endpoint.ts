@@ -34,6 +34,8 @@ export interface Visit {
   notify(method: string, params: Json | undefined): void
   /** All tools that can be called here, with the servers they belong to. */
   tools(): Promise<ListedTool[]>
+  /** The client goes on elsewhere. Its seats stay what they are. */
+  leave(): void
 }
 
 export interface ListedTool {

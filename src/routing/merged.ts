@@ -5,52 +5,51 @@
  * refused, because nobody could tell which. A server that is down takes nothing from the others.
  */
 import { version } from '../../package.json'
-import { type Caller, type ClientPeer, Overheard } from '../caller.ts'
+import type { Caller, ClientPeer } from '../caller.ts'
 import { GatewayError } from '../errors.ts'
 import { Json } from '../rpc/json.ts'
-import type { Incoming } from '../rpc/peer.ts'
-import { type Capability, CHANGES, changedNotice } from '../upstream/lists.ts'
+import { type Capability, changedNotice } from '../upstream/lists.ts'
 import type { Seat } from '../upstream/seat.ts'
-import type { Upstream } from '../upstream/upstream.ts'
 import { Directory, type Place } from './directory.ts'
 import type { Endpoint, ListedTool, View, Visit } from './endpoint.ts'
 import { capabilitiesOf, instructionsOf, revisionFor } from './introduction.ts'
 import { knowsNothing, routed, stringAt, type Target, unknownName } from './methods.ts'
 import { mayExpand } from './names.ts'
-import { rulesOf, type Showing } from './rules.ts'
+import { rulesOf, type Showing, type Shown } from './rules.ts'
+import { Seats } from './seats.ts'
 import { type Member, Shelves } from './shelf.ts'
 
 export class Merged implements Endpoint {
   readonly name: string
-  readonly #upstreams: readonly Upstream[]
+  readonly #shown: readonly Shown[]
   readonly #showing: Showing
   readonly #members: readonly Member[]
   readonly #shelves: Shelves
 
-  constructor(name: string, upstreams: readonly Upstream[], showing: Showing) {
+  constructor(name: string, shown: readonly Shown[], showing: Showing) {
     this.name = name
-    this.#upstreams = upstreams
+    this.#shown = shown
     this.#showing = showing
-    this.#members = upstreams.map((upstream) => ({
-      upstream,
-      rules: rulesOf(upstream.name, upstream.config, showing),
+    this.#members = shown.map((one) => ({
+      upstream: one.upstream,
+      rules: rulesOf(one.upstream.name, one.options, showing),
     }))
     this.#shelves = new Shelves(this.#members)
   }
 
   visit(client: ClientPeer): Visit {
-    return new MergedVisit(this.#members, this.#shelves, client)
+    return new MergedVisit(this.#members, this.#shelves, Seats.of(client))
   }
 
   narrowed({ servers, tools }: View): Endpoint {
-    const names = this.#upstreams.map(({ name }) => name)
+    const names = this.#shown.map(({ upstream }) => upstream.name)
     const other = servers?.find((server) => !names.includes(server))
     if (other !== undefined) {
       throw new GatewayError('invalid_request', `servers: there is no "${other}" here`, {
         hint: `known are ${names.join(', ')}`,
       })
     }
-    const left = this.#upstreams.filter(({ name }) => servers?.includes(name) ?? true)
+    const left = this.#shown.filter(({ upstream }) => servers?.includes(upstream.name) ?? true)
     return new Merged(this.name, left, { ...this.#showing, tools: tools ?? this.#showing.tools })
   }
 }
@@ -61,16 +60,16 @@ const MAX_TASKS = 10_000
 const COALESCED = 10
 
 class MergedVisit implements Visit {
-  readonly #client: ClientPeer
+  readonly #client: Seats
   readonly #places: readonly Place[]
   readonly #directory: Directory
-  readonly #tasks = new Map<Seat, Set<string>>()
   readonly #changed = new Set<Capability>()
 
-  constructor(members: readonly Member[], shelves: Shelves, client: ClientPeer) {
+  constructor(members: readonly Member[], shelves: Shelves, client: Seats) {
     this.#client = client
-    const peer = new Coalescing(client, (capability) => this.#announce([capability]))
-    this.#places = members.map(({ upstream, rules }) => ({ seat: upstream.seat(peer), rules }))
+    // That lists have changed is told once for all of them.
+    client.onChanged = (capability) => this.#announce([capability])
+    this.#places = members.map(({ upstream, rules }) => ({ seat: client.at(upstream), rules }))
     this.#directory = new Directory(this.#places, shelves, client.ended, (changed) =>
       this.#announce(changed),
     )
@@ -133,6 +132,10 @@ class MergedVisit implements Visit {
       name: item.exposed,
       json: item.json,
     }))
+  }
+
+  leave(): void {
+    this.#directory.close()
   }
 
   async #routed(method: string, params: Json | undefined, caller: Caller): Promise<Json> {
@@ -228,16 +231,15 @@ class MergedVisit implements Visit {
   #own(id: string, seat: Seat): boolean {
     const owner = this.#ownerOf(id)
     if (owner) return owner === seat
-    const tasks = this.#tasks.get(seat) ?? new Set()
-    this.#tasks.set(seat, tasks.add(id))
+    const { tasks } = seat
+    tasks.add(id)
     const [oldest] = tasks
     if (tasks.size > MAX_TASKS) tasks.delete(oldest!)
     return true
   }
 
   #ownerOf(task: string): Seat | undefined {
-    for (const [seat, tasks] of this.#tasks) if (tasks.has(task)) return seat
-    return undefined
+    return this.#places.find(({ seat }) => seat.hasTask(task))?.seat
   }
 
   #announce(changed: Capability[]): void {
@@ -246,7 +248,7 @@ class MergedVisit implements Visit {
         const all = [...this.#changed]
         this.#changed.clear()
         if (this.#client.ended.aborted) return
-        for (const capability of all) this.#client.notify(changedNotice(capability))
+        for (const capability of all) this.#client.tell(changedNotice(capability))
       }, COALESCED).unref()
     }
     for (const capability of changed) this.#changed.add(capability)
@@ -262,21 +264,5 @@ function taskOf(result: Json): string | undefined {
     return typeof id === 'string' ? id : undefined
   } catch {
     return undefined
-  }
-}
-
-/** The client as each of the servers sees it. That lists have changed is told once for all of them. */
-class Coalescing extends Overheard {
-  readonly #announce: (changed: Capability) => void
-
-  constructor(client: ClientPeer, announce: (changed: Capability) => void) {
-    super(client)
-    this.#announce = announce
-  }
-
-  override notify(method: string, params?: Json, relatedTo?: Incoming): void {
-    const changed = CHANGES.get(method)
-    if (changed) this.#announce(changed)
-    else super.notify(method, params, relatedTo)
   }
 }

@@ -74,6 +74,10 @@ class PatientVisit implements Visit {
     return this.#patiently(() => this.#visit.tools())
   }
 
+  leave(): void {
+    this.#visit.leave()
+  }
+
   async restore(): Promise<void> {
     if (this.#restoring) return
     this.#restoring = true

@@ -2,9 +2,16 @@
 import type { ServerConfig } from '../config/schema.ts'
 import type { Json } from '../rpc/json.ts'
 import type { ListMethod } from '../upstream/lists.ts'
+import type { Upstream } from '../upstream/upstream.ts'
 import { overridden, type Rules } from './catalog.ts'
 import { mended } from './mended.ts'
 import { exposed, fitted, matches, type Naming, uriFilter } from './names.ts'
+
+/** A server, and what of it is shown under which names. */
+export interface Shown {
+  upstream: Upstream
+  options: Pick<ServerConfig, 'tools' | 'prompts' | 'resources'>
+}
 
 /** How an endpoint shows its servers. */
 export interface Showing {
@@ -19,8 +26,8 @@ export interface Showing {
 /** Of lists without rules, every byte is passed on. */
 export type RulesOf = Partial<Record<ListMethod, Rules>>
 
-export function rulesOf(server: string, config: ServerConfig, showing: Showing): RulesOf {
-  const { tools, prompts, resources } = config
+export function rulesOf(server: string, options: Shown['options'], showing: Showing): RulesOf {
+  const { tools, prompts, resources } = options
   const { isMerged, isAggregate } = showing
   const written = isMerged || isAggregate ? tools.prefix : ''
   const toolNaming: Naming = { ...tools, prefix: written ?? (isMerged ? server : '') }

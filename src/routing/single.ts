@@ -8,43 +8,44 @@ import { GatewayError } from '../errors.ts'
 import type { Json } from '../rpc/json.ts'
 import { isList } from '../upstream/lists.ts'
 import type { Seat } from '../upstream/seat.ts'
-import type { Upstream } from '../upstream/upstream.ts'
 import { Directory, type Found, type Place } from './directory.ts'
 import type { Endpoint, ListedTool, View, Visit } from './endpoint.ts'
 import { routed, type Target, unknownName } from './methods.ts'
-import { type RulesOf, rulesOf, type Showing } from './rules.ts'
+import { type RulesOf, rulesOf, type Showing, type Shown } from './rules.ts'
+import { Seats } from './seats.ts'
 import { Shelves } from './shelf.ts'
 
 export class Single implements Endpoint {
   readonly name: string
-  readonly #upstream: Upstream
+  readonly #shown: Shown
   readonly #showing: Showing
   readonly #rules: RulesOf
   readonly #shelves: Shelves
 
-  constructor(name: string, upstream: Upstream, showing: Showing) {
+  constructor(name: string, shown: Shown, showing: Showing) {
     this.name = name
-    this.#upstream = upstream
+    this.#shown = shown
     this.#showing = showing
-    this.#rules = rulesOf(upstream.name, upstream.config, showing)
-    this.#shelves = new Shelves([{ upstream, rules: this.#rules }])
+    this.#rules = rulesOf(shown.upstream.name, shown.options, showing)
+    this.#shelves = new Shelves([{ upstream: shown.upstream, rules: this.#rules }])
   }
 
   visit(client: ClientPeer): Visit {
-    const seat = this.#upstream.seat(client)
+    const seats = Seats.of(client)
+    const seat = seats.at(this.#shown.upstream)
     if (Object.keys(this.#rules).length === 0) return new Through(seat)
-    return new Ruled({ seat, rules: this.#rules }, this.#shelves, client)
+    return new Ruled({ seat, rules: this.#rules }, this.#shelves, seats)
   }
 
   narrowed({ servers, tools }: View): Endpoint {
-    const { name } = this.#upstream
+    const { name } = this.#shown.upstream
     const other = servers?.find((server) => server !== name)
     if (other !== undefined) {
       throw new GatewayError('invalid_request', `servers: there is no "${other}" here`, {
         hint: `known is ${name}`,
       })
     }
-    return tools ? new Single(this.name, this.#upstream, { ...this.#showing, tools }) : this
+    return tools ? new Single(this.name, this.#shown, { ...this.#showing, tools }) : this
   }
 }
 
@@ -73,6 +74,8 @@ class Through implements Visit {
     const server = this.#seat.upstream.name
     return list.map(({ key, json }) => ({ server, name: key, json }))
   }
+
+  leave(): void {}
 }
 
 /** Passes on what there are no rules for. */
@@ -116,6 +119,10 @@ class Ruled implements Visit {
     if (!rules['tools/list']) return list.map(({ key, json }) => ({ server, name: key, json }))
     const all = await this.#directory.all('tools/list')
     return all.map(({ item: { exposed, json } }) => ({ server, name: exposed, json }))
+  }
+
+  leave(): void {
+    this.#directory.close()
   }
 
   async #look({ list, key, isUri }: Target): Promise<Found | undefined> {

@@ -8,6 +8,7 @@ import { existsSync } from 'node:fs'
 import type { CommandServer } from '../config/schema.ts'
 import { GatewayError, toError } from '../errors.ts'
 import type { Receiver, Transport } from '../rpc/peer.ts'
+import { revealed } from '../secret.ts'
 import type { Link, Source, Surroundings } from './source.ts'
 import { type Child, spawnChild } from './stdio.ts'
 
@@ -148,7 +149,7 @@ export class Commands implements Source {
   #spawn(receiver: Receiver): Child {
     const server = this.#name
     try {
-      return spawnChild(this.#config, receiver, {
+      return spawnChild({ ...this.#config, env: revealed(this.#config.env) }, receiver, {
         onStderr: (text) =>
           this.#around.observe({ type: 'upstream_stderr', server, text: this.redact(text) }),
       })
@@ -223,7 +224,7 @@ class Inbox implements Receiver {
 function obstacleTo({ command, cwd, env }: CommandServer): string | undefined {
   const tilde = (path: string) => (path.startsWith('~') ? '; "~" is not expanded here' : '')
   if (cwd !== undefined && !existsSync(cwd)) return `its cwd does not exist: ${cwd}${tilde(cwd)}`
-  const PATH = env.PATH ?? process.env.PATH ?? ''
+  const PATH = env.PATH?.reveal() ?? process.env.PATH ?? ''
   if (Bun.which(command, { PATH, ...(cwd === undefined ? {} : { cwd }) })) return undefined
   const words = /\s/.test(command) ? '; arguments are written under "args"' : ''
   return `command not found: ${command}${words}${tilde(command)}`

@@ -5,6 +5,7 @@
  * and its log level are set up again.
  */
 import { type ClientPeer, Overheard } from '../caller.ts'
+import { GatewayError } from '../errors.ts'
 import type { Json } from '../rpc/json.ts'
 import type { Deadline, Incoming, RequestOptions } from '../rpc/peer.ts'
 import { type Connection, capabilityOf } from './connection.ts'
@@ -66,6 +67,18 @@ export class Own {
         () => {},
       )
     }
+  }
+
+  /** What holds, by what it is about. */
+  get standing(): [string, Standing][] {
+    return [...this.#standing]
+  }
+
+  /** It is not wanted any more. One that is at work stays until its client leaves. */
+  leave(): void {
+    this.#standing.clear()
+    if (this.#connection?.isBusy) return
+    this.#connection?.close(new GatewayError('upstream_closed', 'its client is not here any more'))
   }
 
   isStanding(about: string): boolean {

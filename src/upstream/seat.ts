@@ -28,6 +28,7 @@ export class Seat {
   readonly #timeout: number | undefined
   #own: Own | undefined
   #shared: Share | undefined
+  #tasks: Set<string> | undefined
 
   constructor(upstream: Upstream, client: ClientPeer) {
     this.upstream = upstream
@@ -97,6 +98,32 @@ export class Seat {
     if (!own.connection || !isOffered) return false
     await own.connection.request(method, params, caller, this.#deadline(method))
     return true
+  }
+
+  /** The ids of tasks that the server has for the client. */
+  get tasks(): Set<string> {
+    this.#tasks ??= new Set()
+    return this.#tasks
+  }
+
+  hasTask(id: string): boolean {
+    return this.#tasks?.has(id) ?? false
+  }
+
+  /** Takes over, from a seat at a server that this one has replaced, what the client had set up there. */
+  succeed(former: Seat): void {
+    const standing = former.#own?.standing ?? []
+    if (standing.length === 0) return
+    const own = this.#promote()
+    for (const [about, one] of standing) own.remember(about, one)
+    // It waits to be told of changes, and may never ask again.
+    own.connect().catch(() => {})
+  }
+
+  /** The client is not to be found here any more. What is in flight is answered. */
+  leave(): void {
+    this.#shared?.leave(this.#client)
+    this.#own?.leave()
   }
 
   /** Whether the client is told when a resource changes. */

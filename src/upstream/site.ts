@@ -7,6 +7,7 @@ import type { RemoteServer } from '../config/schema.ts'
 import { GatewayError, type GatewayErrorCode } from '../errors.ts'
 import type { Observer } from '../events.ts'
 import type { Receiver } from '../rpc/peer.ts'
+import { revealed } from '../secret.ts'
 import { connectRemote, RemoteError } from './remote.ts'
 import type { Link, Source, Surroundings } from './source.ts'
 
@@ -35,7 +36,7 @@ export class Site implements Source {
   connect(receiver: Receiver, onSessionLost: (reason: Error) => void): Link {
     const { url, headers, insecure } = this.#config
     const link = connectRemote(
-      { url, headers, insecure, transport: this.#transport },
+      { url, headers: revealed(headers), insecure, transport: this.#transport },
       {
         receive: (text, during) => receiver.receive(text, during),
         refused: (ends, why) => receiver.refused(ends, why),

@@ -7,6 +7,7 @@
 import type { ServerConfig } from '../config/schema.ts'
 import type { Observer } from '../events.ts'
 import type { Receiver, Transport } from '../rpc/peer.ts'
+import { revealed } from '../secret.ts'
 import { Commands } from './commands.ts'
 import { Site } from './site.ts'
 import type { Watchdog } from './watchdog.ts'
@@ -72,9 +73,9 @@ export function sourceOf(
 
 /** The values that were configured to be used, not seen. */
 function secretsOf(config: ServerConfig): string[] {
-  if (config.kind === 'command') return Object.values(config.env)
+  if (config.kind === 'command') return Object.values(revealed(config.env))
   const { username, password, searchParams } = new URL(config.url)
-  const values = Object.values(config.headers)
+  const values = Object.values(revealed(config.headers))
   const credentials = values.map((value) => value.replace(/^\w+ +/, ''))
   return [...values, ...credentials, username, password, ...searchParams.values()]
 }

@@ -47,6 +47,10 @@ export class Supervision {
     return this.#state === 'stopped'
   }
 
+  get isOpening(): boolean {
+    return this.#opening > 0
+  }
+
   /** It is being opened. */
   opening(): void {
     this.#opening++

@@ -12,7 +12,6 @@ import { Connection, type Introduction } from './connection.ts'
 import { MemoryLimit } from './limit.ts'
 import { type List, type ListMethod, older } from './lists.ts'
 import { Pool } from './pool.ts'
-import { Seat } from './seat.ts'
 import { Share, Shared } from './share.ts'
 import type { Hold } from './slot.ts'
 import { type Link, type Source, sourceOf } from './source.ts'
@@ -52,7 +51,7 @@ export class Upstream {
   readonly name: string
   readonly config: ServerConfig
   /** How long a page of a list may take to come, in ms. */
-  readonly listTimeout: number
+  listTimeout: number
   readonly #observe: Observer
   readonly #source: Source
   readonly #connections = new Set<Connection>()
@@ -139,11 +138,6 @@ export class Upstream {
     return share
   }
 
-  /** A place for a client, to be asked on its behalf. Nothing is opened yet; all is closed when the client leaves. */
-  seat(client: ClientPeer): Seat {
-    return new Seat(this, client)
-  }
-
   /** What the server said of itself last to a client like this one. */
   remembered(client: ClientPeer): Introduction | undefined {
     return this.#introductions.get(kindOf(client))
@@ -184,8 +178,20 @@ export class Upstream {
     this.#missedBy.delete(who)
   }
 
-  /** Resolves when no process and no connection of it is left. */
-  async close(): Promise<void> {
+  /** Whether anybody waits for an answer of it. */
+  get isWorking(): boolean {
+    if (this.#supervision.isOpening || this.pool.stats.waiting > 0) return true
+    return this.#connections.values().some(({ isBusy }) => isBusy)
+  }
+
+  /**
+   * Resolves when no process and no connection of it is left.
+   *
+   * @param drain what is in flight gets so many ms to be answered.
+   */
+  async close({ drain = 0 } = {}): Promise<void> {
+    const deadline = performance.now() + drain
+    while (this.isWorking && performance.now() < deadline) await Bun.sleep(10)
     this.#supervision.stop()
     this.#memory.close()
     this.pool.close(this.#stopped())

@@ -2,7 +2,7 @@
 import * as v from 'valibot'
 import { ConfigSchema } from '../../src/config/schema.ts'
 import type { GatewayEvent } from '../../src/events.ts'
-import { Gateway } from '../../src/gateway.ts'
+import { type Changes, Gateway } from '../../src/gateway.ts'
 import { listen } from '../../src/http.ts'
 import type { Status } from '../../src/upstream/upstream.ts'
 
@@ -13,7 +13,7 @@ type Server = Input['mcpServers'][string]
 export interface TestGateway extends AsyncDisposable {
   /** What is behind the URLs. */
   readonly gateway: Gateway
-  url: URL
+  readonly url: URL
   /** The URL of an endpoint: `at('raw')` is `http://127.0.0.1:PORT/raw/mcp`. */
   at(name: string): URL
   readonly events: GatewayEvent[]
@@ -23,6 +23,13 @@ export interface TestGateway extends AsyncDisposable {
     fits?: (event: Extract<GatewayEvent, { type: T }>) => boolean,
   ): Promise<Extract<GatewayEvent, { type: T }>>
   health(): Promise<Health>
+  /** Makes another configuration what runs. */
+  apply(
+    servers: Servers,
+    options?: Input['gateway'],
+    groups?: Input['groups'],
+    auth?: Input['auth'],
+  ): Changes
   close(): Promise<void>
 }
 
@@ -39,8 +46,15 @@ export function startGateway(
   mcpServers: Input['mcpServers'],
   options: Input['gateway'] = {},
   groups: Input['groups'] = {},
+  auth: Input['auth'] = {},
 ): TestGateway {
-  const config = v.parse(ConfigSchema, { gateway: { port: 0, ...options }, mcpServers, groups })
+  const configured = (
+    mcpServers: Servers,
+    options: Input['gateway'],
+    groups: Input['groups'],
+    auth: Input['auth'],
+  ) => v.parse(ConfigSchema, { gateway: { port: 0, ...options }, mcpServers, groups, auth })
+  const config = configured(mcpServers, options, groups, auth)
   const events: GatewayEvent[] = []
   const waiting = new Set<(event: GatewayEvent) => void>()
   const observe = (event: GatewayEvent) => {
@@ -48,14 +62,16 @@ export function startGateway(
     for (const tell of waiting) tell(event)
   }
   const gateway = Gateway.start(config, observe)
-  const listener = listen(gateway, 'test', observe)
+  const listener = listen(gateway, { version: 'test', observe })
   const close = async () => {
     await listener.close({ drain: 0 })
     await gateway.close()
   }
   return {
     gateway,
-    url: listener.url,
+    get url() {
+      return listener.url
+    },
     at: (name) => new URL(`${name}/mcp`, listener.url),
     events,
     event(type, fits = () => true) {
@@ -72,6 +88,9 @@ export function startGateway(
         }
         waiting.add(tell)
       })
+    },
+    apply(mcpServers, options = {}, groups = {}, auth = {}) {
+      return listener.apply(configured(mcpServers, options, groups, auth), { drain: 5_000 })
     },
     health: async () => (await fetch(new URL('health', listener.url))).json() as Promise<Health>,
     close,

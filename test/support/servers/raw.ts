@@ -24,7 +24,8 @@ export const TOOLS_LIST = `{"tools":[
 {"name":"hang","inputSchema":{"type":"object"}},
 {"name":"slow","inputSchema":{"type":"object","properties":{"ms":{"type":"integer"}}}},
 {"name":"ask_late","inputSchema":{"type":"object"}},
-{"name":"echo","inputSchema":{"type":"object"}}]}`.replaceAll('\n', '')
+{"name":"echo","inputSchema":{"type":"object"}},
+{"name":"pid","inputSchema":{"type":"object"}}]}`.replaceAll('\n', '')
 
 /** The result of the tool `lossless`, byte for byte. */
 export const LOSSLESS = String.raw`{"content":[{"type":"x-unknown","value":1.0,"big":9007199254740993},{"type":"text","text":"\u0041\ud83d"}],"x-extra":1e400,"__proto__":{"a":1}}`
@@ -119,6 +120,7 @@ const TOOLS: Record<string, Tool> = {
     process.on('SIGUSR2', () => write(`${JSON.stringify(question)}\n`))
     answer(id, text('waiting'))
   },
+  pid: (id) => void answer(id, text(String(process.pid))),
   /** Answers the line it was asked with. */
   echo: (id, _, line) => void answer(id, text(line)),
 }
