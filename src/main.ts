@@ -14,6 +14,18 @@ const COMMANDS: Record<string, Command> = {
   serve,
   bridge: untilDone(bridge),
   stdio: untilDone(stdio),
+  // These are seldom wanted, and not to be loaded for a start.
+  schema: untilDone(async (argv) => (await import('./commands/schema.ts')).schema(argv)),
+  convert: untilDone(async (argv, env) =>
+    (await import('./commands/convert.ts')).convert(argv, env),
+  ),
+  'copy-config': untilDone(async (argv) => (await import('./commands/copy.ts')).copyConfig(argv)),
+  'hash-password': untilDone(async (argv) =>
+    (await import('./commands/hash-password.ts')).hashPassword(argv),
+  ),
+  users: untilDone(about('users')),
+  clients: untilDone(about('clients')),
+  tokens: untilDone(about('tokens')),
 }
 
 await main(process.argv.slice(2)).catch((error) => {
@@ -31,9 +43,13 @@ async function main(argv: readonly string[]): Promise<void> {
   }
   const [word = ''] = argv
   if (Object.hasOwn(COMMANDS, word)) return COMMANDS[word]!(argv.slice(1), process.env)
-  const near = /^\w+$/.test(word) && closest(word, Object.keys(COMMANDS))
+  const near = /^\w[\w-]*$/.test(word) && closest(word, Object.keys(COMMANDS))
   if (near) throw new UsageError(`unknown command ${word}; did you mean ${near}?`)
   return serve(argv, process.env)
+}
+
+function about(subject: 'users' | 'clients' | 'tokens'): Command {
+  return async (argv, env) => (await import('./commands/people.ts')).people(subject, argv, env)
 }
 
 /** The process goes when the command has done, whatever still has a timer. */

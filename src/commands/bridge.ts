@@ -55,14 +55,18 @@ export async function bridge(
   const { success, output, issues } = v.safeParse(ServerSchema, { url, headers })
   if (!success) throw new UsageError(issues.map(({ message }) => message).join('; '))
 
-  const level = logLevel(flags['log-level'], 'warn')
+  const level = logLevel(flags['log-level']) ?? 'warn'
   const log = logLines(level, (line) => process.stderr.write(line))
   const observe: Observer = (event) => {
     log(event)
     if (event.type === 'upstream_closed') endpoint.restore()
   }
   const upstream = new Upstream('gateway', output, LIST_TIMEOUT, new Watchdog(), observe)
-  const single = new Single('gateway', upstream, { isMerged: false, isAggregate: false })
+  const single = new Single(
+    'gateway',
+    { upstream, options: output },
+    { isMerged: false, isAggregate: false },
+  )
   const endpoint = new Patient(single, PATIENCE)
   await serveStdio(endpoint, ANONYMOUS, { ...standardStreams(), observe })
   await upstream.close()

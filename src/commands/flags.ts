@@ -43,18 +43,25 @@ export function readFlags<O extends Options>(
       throw new UsageError(`unknown option ${rawName}${near ? `; did you mean --${near}?` : ''}`)
     }
     if (options[name]!.type === 'boolean') {
-      if (value !== undefined) throw new UsageError(`${rawName}: takes no value`)
+      if (value !== undefined && SWITCH[value] === undefined)
+        throw new UsageError(`${rawName}: takes no value`)
     } else if (!value || (!inlineValue && /^--?[a-z]/.test(value))) {
       throw new UsageError(`${rawName}: a value is missing${value ? ` before ${value}` : ''}`)
     }
   }
   const { values } = parseArgs({ args, options, strict: false })
+  for (const [name, value] of Object.entries(values)) {
+    if (options[name]!.type === 'boolean') values[name] = SWITCH[`${value}`]
+  }
   return { flags: values as Flags<O>, words }
 }
 
+/** Go's programs may be told `-flag=false`. */
+const SWITCH: Record<string, boolean> = { true: true, false: false }
+
 /** @throws {UsageError} */
-export function logLevel(text: string | undefined, otherwise: LogLevel): LogLevel {
-  if (text === undefined) return otherwise
+export function logLevel(text: string | undefined): LogLevel | undefined {
+  if (text === undefined) return undefined
   const level = LOG_LEVELS.find((known) => known === text)
   if (level) return level
   throw new UsageError(

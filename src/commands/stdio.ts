@@ -1,9 +1,9 @@
 /** `stdio`: all servers of a configuration, merged, on stdin and stdout of one process. */
 import { ANONYMOUS } from '../caller.ts'
-import { loadConfig } from '../config/load.ts'
 import { serveStdio } from '../downstream/stdio.ts'
 import { LOG_LEVELS, logLines } from '../events.ts'
 import { Gateway } from '../gateway.ts'
+import { CONFIG_HELP, CONFIG_OPTIONS, loadNamed, warningLines } from './configuration.ts'
 import { allowManyFetches } from './fetches.ts'
 import { logLevel, readFlags } from './flags.ts'
 
@@ -12,13 +12,14 @@ export const STDIO_HELP = `Usage: mcp-gateway stdio [options]
   Serves all servers of the configuration, merged, on stdin and stdout.
 
   --config PATH|URL   configuration, looked for as by mcp-gateway itself
+${CONFIG_HELP}\
   --endpoint NAME     only this server or group
   --log-level LEVEL   ${LOG_LEVELS.join(', ')} (default warn), to stderr
   --help              print this and exit
 `
 
 const options = {
-  config: { type: 'string' },
+  ...CONFIG_OPTIONS,
   endpoint: { type: 'string' },
   'log-level': { type: 'string' },
   help: { type: 'boolean', short: 'h' },
@@ -31,13 +32,16 @@ export async function stdio(
 ): Promise<void> {
   const { flags } = readFlags(argv, options)
   if (flags.help) return void process.stdout.write(STDIO_HELP)
-  const { config } = await loadConfig(flags.config, env)
+  const wanted = logLevel(flags['log-level'])
+  const loaded = await loadNamed(flags, env)
+  const { config } = loaded
   allowManyFetches(config, ['stdio', ...argv], env)
-  const level = logLevel(flags['log-level'], 'warn')
+  const level = wanted ?? config.gateway.logLevel ?? 'warn'
+  process.stderr.write(warningLines(loaded))
   const observe = logLines(level, (line) => process.stderr.write(line))
   const gateway = Gateway.start(config, observe)
   const { endpoint: name } = flags
-  const endpoint = name === undefined ? gateway.aggregate : gateway.endpoint(name)
+  const endpoint = gateway.endpoint(name ?? '')
   if (!endpoint) {
     const known = [...Object.keys(config.mcpServers), ...Object.keys(config.groups)]
     throw new Error(

@@ -30,6 +30,10 @@ describe('asked for nothing but words', () => {
     const options = [...stdout.matchAll(/^ {2}(--[\w-]+)/gm)].map(([, option]) => option)
     expect(options).toEqual([
       '--config',
+      '--http-headers',
+      '--http-timeout',
+      '--insecure',
+      '--expand-env',
       '--host',
       '--port',
       '--log-level',
