@@ -12,6 +12,7 @@ type Options = Config['gateway']
 export class Door {
   readonly #options: Options
   readonly #hosts: ReadonlySet<string>
+  readonly #own: string | undefined
   /** A few spellings of Host make up all requests. */
   readonly #knownHosts = new Set<string>()
 
@@ -19,6 +20,7 @@ export class Door {
     this.#options = options
     const { host, allowedHosts, baseURL } = options
     const ours = baseURL === undefined ? [] : (hostname(new URL(baseURL).host) ?? [])
+    this.#own = baseURL && new URL(baseURL).origin
     this.#hosts = new Set([host, ...allowedHosts].concat(ours))
   }
 
@@ -31,7 +33,7 @@ export class Door {
         hint: 'add it to gateway.allowedHosts',
       })
     }
-    if (origin !== null && !this.#allowsOrigin(origin)) {
+    if (origin !== null && !this.#allowsOrigin(origin, host)) {
       return new GatewayError('forbidden', `Origin ${JSON.stringify(origin)} may not call`, {
         hint: 'add it to gateway.allowedOrigins',
       })
@@ -48,9 +50,12 @@ export class Door {
     return true
   }
 
-  #allowsOrigin(origin: string): boolean {
+  #allowsOrigin(origin: string, host: string): boolean {
     if (this.#options.allowedOrigins.includes(origin)) return true
-    return URL.canParse(origin) && isLoopback(hostname(new URL(origin).host) ?? '')
+    const from = URL.parse(origin)
+    if (!from) return false
+    // Our own pages: Host was judged, and a proxy in front may have taken off the TLS.
+    return isLoopback(hostname(from.host) ?? '') || from.host === host || origin === this.#own
   }
 }
 

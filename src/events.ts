@@ -20,6 +20,7 @@ export type GatewayEvent =
   | { type: 'request_refused'; status: number; reason: string }
   | { type: 'unguarded'; text: string }
   | { type: 'login'; user: string; address: string }
+  | { type: 'login_note'; text: string }
   | { type: 'login_refused'; user: string; address: string; reason: string }
   | { type: 'authorized'; user: string; client: string; endpoint: string; scopes: string }
   | { type: 'authorization_refused'; client: string; reason: string }
@@ -53,6 +54,7 @@ const LEVEL_OF: Record<GatewayEvent['type'], LogLevel> = {
   request_refused: 'info',
   unguarded: 'warn',
   login: 'info',
+  login_note: 'warn',
   login_refused: 'warn',
   authorized: 'info',
   authorization_refused: 'info',

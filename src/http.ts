@@ -4,10 +4,12 @@
  * `[BASE][/NAME[/TOKEN]]/mcp` is a server or a group, and without NAME all servers merged. BASE is the path of
  * `gateway.baseURL`; it may be missing, because the proxy in front may take it off.
  */
-import { type Context, Hono } from 'hono'
-import { admit } from './admin/access.ts'
-import { listServices, putService, removeService, type Services } from './admin/services.ts'
+import type { Services } from './admin/services.ts'
+import { withMetadata } from './auth/challenge.ts'
 import { Guard } from './auth/guard.ts'
+import type { Issuer } from './auth/issuer.ts'
+import { metadataURL } from './auth/metadata.ts'
+import type { AuthorizationServer } from './auth/server.ts'
 import type { Principal } from './caller.ts'
 import type { Config } from './config/schema.ts'
 import { Door, isPreflight, preflight, shared } from './door.ts'
@@ -19,7 +21,8 @@ import { Entrances } from './entrances.ts'
 import { GatewayError, toError, toRpc } from './errors.ts'
 import type { Observer } from './events.ts'
 import type { Changes, Gateway } from './gateway.ts'
-import { IDLE_TIMEOUT, Port, type Server } from './port.ts'
+import { Port, type Server } from './port.ts'
+import { ALLOWED, FOR_ALL_ORIGINS, routes } from './routes.ts'
 import { errorText } from './rpc/message.ts'
 
 export interface Listener {
@@ -42,19 +45,16 @@ export interface Listening {
   services?: Services
   /** Why the latest configuration is not what runs, if it is not. */
   trouble?: () => string | undefined
+  /** Undefined where nobody can log in. */
+  authorization?: () => AuthorizationServer | undefined
 }
 
-/** What may be done where. */
-const ALLOWED: Record<string, string> = {
+/** What may be done at an endpoint. */
+const METHODS: Record<string, string> = {
   mcp: 'POST, GET, DELETE',
   sse: 'POST, GET, DELETE',
   messages: 'POST',
   message: 'POST',
-  '/health': 'GET, HEAD',
-  '/tools': 'GET, HEAD',
-  '/tools/call': 'POST',
-  '/config/services': 'GET, HEAD, POST',
-  '/config/services/:name': 'DELETE',
 }
 
 /** All that follows from the configuration, made anew when it changes. */
@@ -66,117 +66,57 @@ class Rules {
   readonly paths: { mcp: RegExp; path: RegExp }
 
   /** @param key for the ids of tokens: of who listens, and the same as long as that does. */
-  constructor(gateway: Gateway, { auth, gateway: options, mcpServers }: Config, key: Uint8Array) {
+  constructor(
+    gateway: Gateway,
+    { auth, gateway: options, mcpServers }: Config,
+    key: Uint8Array,
+    authorization: AuthorizationServer | undefined,
+  ) {
     const open = Object.entries(mcpServers).filter(([, server]) => server.public)
     this.door = new Door(options)
-    this.guard = new Guard(auth, new Set(open.map(([name]) => name)), { key })
+    this.guard = new Guard(auth, new Set(open.map(([name]) => name)), {
+      key,
+      logins: authorization?.logins,
+    })
     this.entrances = new Entrances(gateway)
     this.base = basePath(options)
     this.paths = pathsBelow(this.base)
   }
 }
 
-interface Bindings {
-  Bindings: { server: Server }
-}
-
 /** @throws {Error} with code `EADDRINUSE` and the like. */
 export function listen(
   gateway: Gateway,
-  { version, observe, services, trouble }: Listening,
+  { version, observe, services, trouble = nothing, authorization = nothing }: Listening,
 ): Listener {
   const options = () => gateway.config.gateway
-  const started = performance.now()
   const sessions = new Sessions(options)
   const legacy = new Legacy(options, sessions, observe)
   const sse = new Sse(options, sessions, observe)
   const rest = new Rest(options, version, sessions, observe)
   const key = crypto.getRandomValues(new Uint8Array(32))
-  let rules = new Rules(gateway, gateway.config, key)
+  let rules = new Rules(gateway, gateway.config, key, authorization())
   let stopping = false
 
-  const app = new Hono<Bindings>({ getPath: ({ url }) => rules.paths.path.exec(url)?.[1] ?? '/' })
-  const whoIs = (c: Context) => rules.guard.identify(c.req.raw.headers, undefined, '')
-  app.get('/health', async (c) => {
-    const upstreams = gateway.status
-    const failing = Object.values(upstreams).some(({ state }) => state !== 'ready')
-    const error = trouble?.()
-    const status = stopping ? 'stopping' : failing || error ? 'degraded' : 'ok'
-    const ready = Object.values(upstreams).some(({ state }) => state === 'ready')
-    // What runs here is not everybody's business.
-    const principal = await Promise.resolve(c)
-      .then(whoIs)
-      .catch(() => undefined)
-    if (!principal) return c.json({ status, version, ready }, stopping ? 503 : 200)
-    const shown = rules.entrances.servers(principal).map((name) => [name, upstreams[name]])
-    const body = {
-      status,
-      version,
-      uptime: Math.round((performance.now() - started) / 1000),
-      timestamp: new Date().toISOString(),
-      ready,
-      sessions: sessions.count,
-      ...(error === undefined ? {} : { configuration: { error } }),
-      upstreams: Object.fromEntries(shown),
-    }
-    return c.json(body, stopping ? 503 : 200)
-  })
-  app.get('/tools', async (c) => {
-    const principal = await whoIs(c)
-    const names = rules.entrances.servers(principal)
-    if (names.length === 0) return c.json({ tools: [] })
-    const server = c.req.query('server')
-    if (server !== undefined && !names.includes(server)) {
-      throw new GatewayError('endpoint_unknown', `there is no server "${server}"`)
-    }
-    return rest.list(rules.entrances.at('', queryOf(c.req.url), principal), principal, server)
-  })
-  app.post('/tools/call', async (c) => {
-    const request = c.req.raw
-    const principal = await whoIs(c)
-    // A tool may take as long as it likes. The connection would keep that, also when it is idle.
-    c.env.server.timeout(request, 0)
-    try {
-      const entrance = rules.entrances.at('', queryOf(request.url), principal)
-      return await rest.call(request, entrance, principal)
-    } finally {
-      c.env.server.timeout(request, IDLE_TIMEOUT)
-    }
-  })
-  const admitted = async (c: Context<Bindings>): Promise<Services> => {
-    const { guard } = rules
-    const principal = await Promise.resolve(c)
-      .then(whoIs)
-      .catch(() => undefined)
-    const peer = c.env.server.requestIP(c.req.raw)?.address
-    admit(c.req.raw, { principal, isOpen: guard.isOpen, peer })
-    if (services) return services
-    throw new GatewayError('endpoint_unknown', 'services cannot be added here')
+  const pathOf = (url: string) => rules.paths.path.exec(url)?.[1] ?? '/'
+  const listenToLogins = () => {
+    const server = authorization()
+    if (!server) return
+    server.onRevoked = (id) => sessions.sift(({ grantId }) => grantId !== id)
   }
-  app.get('/config/services', async (c) => listServices(await admitted(c)))
-  app.post('/config/services', async (c) => putService(await admitted(c), c.req.raw))
-  app.delete('/config/services/:name', async (c) => {
-    return removeService(await admitted(c), c.req.raw, c.req.param('name'))
+  listenToLogins()
+  const issuerOf = (request: Request) => authorization()?.issuer(request)
+  const app = routes({
+    ...{ gateway, rest, version, sessions, services, trouble, authorization },
+    rules: () => rules,
+    pathOf,
+    isStopping: () => stopping,
   })
-  app.on(
-    'ALL',
-    [...Object.keys(ALLOWED).filter((path) => path.startsWith('/'))],
-    ({ req: { method, routePath } }) => {
-      throw new GatewayError('method_not_allowed', `${method}: use ${ALLOWED[routePath]}`)
-    },
-  )
-  app.notFound(({ req: { path } }) => {
-    // What follows may be a token.
-    const [, first = ''] = path.split('/')
-    const shown = path === `/${first}` ? path : `/${first}/…`
-    const error = new GatewayError('endpoint_unknown', `nothing is at ${shown}`, {
-      hint: 'servers are at /NAME/mcp; GET /health lists them',
-    })
-    return refusal(error, observe)
-  })
-  app.onError((error, { req: { raw, path } }) => {
-    const face = /^\/(tools|config)/.test(path) ? restError : rpcError
-    return refusal(raw.signal.aborted ? CLIENT_LEFT : error, observe, ALLOWED[path], face)
+  app.onError((thrown, { req: { raw, path } }) => {
+    if (raw.signal.aborted) return refusal(CLIENT_LEFT, observe)
+    const face = /^\/(tools|config|oauth)/.test(path) ? restError : rpcError
+    const error = led(thrown, () => issuerOf(raw), '')
+    return refusal(error, observe, ALLOWED[path], face)
   })
 
   /** Past Hono, which would cost a twelfth of the rate of small calls. */
@@ -205,7 +145,9 @@ export function listen(
       }
       return await legacy.handle(request, entrance, principal)
     } catch (error) {
-      return refusal(request.signal.aborted ? CLIENT_LEFT : error, observe, ALLOWED[kind])
+      if (request.signal.aborted) return refusal(CLIENT_LEFT, observe)
+      const known = led(error, () => issuerOf(request), name, kind === 'mcp' ? 'mcp' : 'sse')
+      return refusal(known, observe, METHODS[kind])
     }
   }
 
@@ -213,7 +155,8 @@ export function listen(
     error: (error) => refusal(error, observe),
     fetch(request, server) {
       const origin = request.headers.get('origin')
-      const forbidden = rules.door.refuses(request, origin)
+      const isForAll = origin !== null && FOR_ALL_ORIGINS.test(pathOf(request.url))
+      const forbidden = rules.door.refuses(request, isForAll ? null : origin)
       if (forbidden) return refusal(forbidden, observe)
       if (origin === null) return answer(request, server)
       if (isPreflight(request)) return shared(preflight(), origin)
@@ -228,7 +171,8 @@ export function listen(
     apply(next, options) {
       port.apply(next)
       const changes = gateway.apply(next, options)
-      rules = new Rules(gateway, next, key)
+      rules = new Rules(gateway, next, key, authorization())
+      listenToLogins()
       sessions.sift((principal, entrance) => {
         return rules.guard.isStill(principal) && isThere(entrance)
       })
@@ -265,14 +209,29 @@ function pathsBelow(base: string): { mcp: RegExp; path: RegExp } {
   const start = `^https?://[^/]+(?:${RegExp.escape(base)}(?=[/?#]|$))?`
   return {
     mcp: new RegExp(
-      `${start}(?:/([^/?#]+)(?:/([^/?#]+))?)?/(mcp|sse|messages?)/?(?:\\?([^#]*))?(?:#|$)`,
+      `${start}(?:/((?!\\.)[^/?#]+)(?:/([^/?#]+))?)?/(mcp|sse|messages?)/?(?:\\?([^#]*))?(?:#|$)`,
     ),
     path: new RegExp(`${start}(/[^?#]*)?`),
   }
 }
 
-function queryOf(url: string): string | undefined {
-  return /\?([^#]*)/.exec(url)?.[1]
+function nothing(): undefined {}
+
+/** An error that leads to where clients find out how to log in, if it asks for that. */
+function led(
+  error: unknown,
+  issuer: () => Issuer | undefined,
+  endpoint: string,
+  kind?: 'mcp' | 'sse',
+): unknown {
+  if (!(error instanceof GatewayError) || !error.headers?.['www-authenticate']) return error
+  try {
+    const known = issuer()
+    return known ? withMetadata(error, metadataURL(known, endpoint, kind)) : error
+  } catch {
+    // Who came by a name that we do not know is told of no other.
+    return error
+  }
 }
 
 function isThere(entrance: Entrance): boolean {

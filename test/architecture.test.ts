@@ -13,6 +13,7 @@ const LAYERS = [
   ['main.ts'],
   ['commands'],
   ['http.ts'],
+  ['routes.ts'],
   ['door.ts', 'entrances.ts', 'port.ts'],
   ['admin', 'auth', 'downstream'],
   ['gateway.ts'],
@@ -31,7 +32,7 @@ const LEAVES = [
   'config',
 ]
 /** Where Hono may be known. */
-const HTTP = ['http.ts', 'admin', 'auth', 'downstream']
+const HTTP = ['http.ts', 'routes.ts', 'admin', 'auth', 'downstream']
 
 interface Import {
   from: string

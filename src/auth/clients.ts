@@ -14,6 +14,7 @@ import { isDocumentId, isPlainId, newClientId } from './client-id.ts'
 import { digest } from './credential.ts'
 import { type Description, describe, type Method } from './description.ts'
 import { Documents } from './documents.ts'
+import type { ImportedClient } from './import.ts'
 import type { Issuer } from './issuer.ts'
 import { KeptClients } from './kept-clients.ts'
 import { OAuthError } from './oauth-error.ts'
@@ -174,28 +175,25 @@ export class Clients {
   /**
    * Takes over a client that another program has registered, with the id that it has.
    *
-   * @returns whether it was taken: its redirect URIs must be allowed, and its id not be taken.
+   * @returns whether it is known now: its redirect URIs must be allowed.
    */
-  async adopt(
-    id: string,
-    { secret, ...body }: { secret?: string; client_name?: string; redirect_uris: string[] },
-  ): Promise<boolean> {
-    if (!isPlainId(id) || (await this.#kept.get(id))) return false
+  async adopt({ id, name, secret, redirectURIs }: ImportedClient): Promise<boolean> {
+    if (!isPlainId(id)) return false
+    if (this.#configured(id) || (await this.#kept.get(id))) return true
     let description: Description
     try {
+      const body = { client_name: name, redirect_uris: redirectURIs }
       description = describe(body, (uri) => this.#judge(uri))
     } catch (error) {
       if (error instanceof OAuthError) return false
       throw error
     }
-    // That program gave out secrets and never asked for one.
-    const methods: Description['methods'] =
-      secret === undefined ? ['none'] : ['none', 'client_secret_post', 'client_secret_basic']
     await this.#kept.add(id, 'adopted', {
       ...description,
-      methods,
+      // That program gave out secrets and never asked for one.
+      methods: secret ? ['none', 'client_secret_post', 'client_secret_basic'] : ['none'],
       kind: 'registered',
-      ...(secret !== undefined && { secretDigest: digest(secret) }),
+      ...(secret && { secretDigest: digest(secret.reveal()) }),
       registeredAt: this.#now(),
     })
     await this.used(id)

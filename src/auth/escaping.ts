@@ -6,14 +6,19 @@
  */
 import { MarkupError, type Place, URLS } from './markup.ts'
 
-/** A URL that was judged where it comes from, and may lead to any program. */
+/** A URL that was judged where it comes from, and may lead to any program; but never to a script, whoever judged it. */
 export class Target {
   readonly url: string
 
   constructor(url: string) {
-    this.url = url
+    // Browsers leave these characters out.
+    this.url = RUNNING.test(url.replace(/[\0-\x20]/g, '')) ? BLOCKED : url
   }
 }
+
+/** Schemes of which the URL itself is run, or shown as a page of whoever leads there. */
+const RUNNING = /^(?:javascript|vbscript|data):/i
+const BLOCKED = '#blocked'
 
 export type Value = string | number | boolean | Target | readonly string[]
 
@@ -89,12 +94,9 @@ export function html(text: string): string {
 /** The beginning of a URL: only those that lead to pages and mail, unless it was judged. */
 function started(value: Value): string {
   const url = textOf(value)
-  if (/^\s*(?:javascript|vbscript|data):/i.test(url)) return BLOCKED
   if (value instanceof Target || !/^[^/?#]*:/.test(url)) return normalized(url)
   return /^(?:https?|mailto):/i.test(url) ? normalized(url) : BLOCKED
 }
-
-const BLOCKED = '#blocked'
 
 /** All that a URL cannot hold is encoded, and the rest as it stands. */
 function normalized(url: string): string {

@@ -84,11 +84,13 @@ export interface TokenSet {
   scopes: readonly Scope[]
 }
 
-/** What is made up before it is known whether it is needed. */
+/** What new tokens would be made of; it is there before it is known whether any are. */
 export interface Fresh {
   access: string
   refresh: string
   salt: string
+  lifetimes: Lifetimes
+  now: number
 }
 
 export interface CodeAttempt {
@@ -117,17 +119,11 @@ const MERCY = 60_000
 const ACCESS_TOKENS = 64
 
 /** What becomes of a grant when a client shows its code. */
-export function exchanged(
-  grant: Grant | undefined,
-  attempt: CodeAttempt,
-  fresh: Fresh,
-  lifetimes: Lifetimes,
-  now: number,
-): Decision {
+export function exchanged(grant: Grant | undefined, attempt: CodeAttempt, fresh: Fresh): Decision {
   const code = grant?.code
   if (!code || code.digest !== digest(attempt.code)) return refused(grant, 'the code is not known')
   if (grant.refresh) return refused(undefined, 'the code came again: its grant is revoked')
-  if (now >= code.expiresAt) return refused(undefined, 'the code has expired')
+  if (fresh.now >= code.expiresAt) return refused(undefined, 'the code has expired')
   const endpoint = narrowed(grant.endpoint, attempt.endpoint)
   const wrong = whatIsWrong(grant, code, attempt)
   if (wrong || endpoint === undefined) {
@@ -135,7 +131,7 @@ export function exchanged(
     const next = failures < ATTEMPTS ? { ...grant, code: { ...code, failures } } : undefined
     return wrong ? refused(next, wrong) : { next, error: OTHER_TARGET }
   }
-  return opened({ ...grant, code }, endpoint, fresh, lifetimes, now)
+  return opened(grant, endpoint, fresh)
 }
 
 /** A grant that has its first tokens now. */
@@ -143,9 +139,9 @@ export function opened(
   grant: Grant,
   endpoint: string,
   fresh: Fresh,
-  lifetimes: Lifetimes,
-  now: number,
 ): { next: Grant; tokens: TokenSet } {
+  const { scopes } = grant
+  const { now, lifetimes } = fresh
   const refresh = {
     current: digest(fresh.refresh),
     family: digest(familyOf(fresh.refresh)),
@@ -153,11 +149,8 @@ export function opened(
     rotatedAt: now,
     expiresAt: now + lifetimes.refresh,
   }
-  const next = withAccess({ ...grant, refresh, usedAt: now }, fresh, lifetimes, now, {
-    endpoint,
-    scopes: grant.scopes,
-  })
-  return { next, tokens: tokensOf(fresh.access, fresh.refresh, grant.scopes, lifetimes) }
+  const next = withAccess({ ...grant, refresh, usedAt: now }, scopes, endpoint, fresh)
+  return { next, tokens: tokensOf(fresh, fresh.refresh, scopes) }
 }
 
 /**
@@ -169,9 +162,8 @@ export function refreshed(
   grant: Grant | undefined,
   attempt: RefreshAttempt,
   fresh: Fresh,
-  lifetimes: Lifetimes,
-  now: number,
 ): Decision {
+  const { now, lifetimes } = fresh
   const refresh = grant?.refresh
   if (!refresh) return refused(grant, 'the refresh token is not known')
   const shownDigest = digest(attempt.token)
@@ -203,11 +195,8 @@ export function refreshed(
     rotatedAt: isSame ? refresh.rotatedAt : now,
     expiresAt: now + lifetimes.refresh,
   }
-  const next = withAccess({ ...grant, refresh: rotated, usedAt: now }, fresh, lifetimes, now, {
-    scopes,
-    endpoint,
-  })
-  return { next, tokens: tokensOf(fresh.access, token, scopes, lifetimes) }
+  const next = withAccess({ ...grant, refresh: rotated, usedAt: now }, scopes, endpoint, fresh)
+  return { next, tokens: tokensOf(fresh, token, scopes) }
 }
 
 /** What becomes of a grant when a client gives back one of its tokens: with the refresh token goes everything. */
@@ -236,12 +225,13 @@ export function isVerifier(text: string): boolean {
 const OTHER_TARGET = new OAuthError('invalid_target', 'resource: is not what was granted')
 
 /** To clients it is one error for every reason. */
-export function refused(
-  next: Grant | undefined,
-  reason: string,
-): { next: Grant | undefined; error: OAuthError } {
+export function invalidGrant(reason: string): OAuthError {
   const message = 'it is not known here, has expired, was used before, or is not for this client'
-  return { next, error: new OAuthError('invalid_grant', message, reason) }
+  return new OAuthError('invalid_grant', message, reason)
+}
+
+function refused(next: Grant | undefined, reason: string): Decision {
+  return { next, error: invalidGrant(reason) }
 }
 
 function whatIsWrong(
@@ -264,29 +254,23 @@ function whatIsWrong(
 
 function withAccess(
   grant: Grant,
-  { access: token }: Fresh,
-  lifetimes: Lifetimes,
-  now: number,
-  narrowing: { scopes: readonly Scope[]; endpoint: string },
+  scopes: readonly Scope[],
+  endpoint: string,
+  { access, lifetimes, now }: Fresh,
 ): Grant {
   const good = grant.access.filter(({ expiresAt }) => expiresAt > now)
   const expiresAt = now + lifetimes.access
-  const added = {
-    digest: digest(token),
-    ...narrowing,
-    scopes: [...narrowing.scopes],
-    expiresAt,
-  }
+  const added = { digest: digest(access), scopes: [...scopes], endpoint, expiresAt }
   return { ...grant, access: [...good, added].slice(-ACCESS_TOKENS) }
 }
 
 function tokensOf(
-  accessToken: string,
+  { access, lifetimes }: Fresh,
   refreshToken: string,
   scopes: readonly Scope[],
-  { access }: Lifetimes,
 ): TokenSet {
-  return { accessToken, refreshToken, expiresIn: Math.floor(access / 1000), scopes }
+  const expiresIn = Math.floor(lifetimes.access / 1000)
+  return { accessToken: access, refreshToken, expiresIn, scopes }
 }
 
 /** Whether it is a refresh token that was ours once. What was imported is: the digest of all of it led here. */

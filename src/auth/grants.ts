@@ -27,12 +27,12 @@ import {
   exchanged,
   type Fresh,
   type Grant,
+  invalidGrant,
   type Lifetimes,
   type Named,
   opened,
   type RefreshAttempt,
   refreshed,
-  refused,
   returned,
   type TokenSet,
 } from './grant.ts'
@@ -110,9 +110,8 @@ export class Grants {
   /** Tokens at once, for what a person has agreed to elsewhere. */
   async issue(approval: Approval): Promise<TokenSet> {
     const id = newGrantId()
-    const now = this.#now()
-    const grant = newGrant(approval, now)
-    const { next, tokens } = opened(grant, grant.endpoint, fresh(id), this.#lifetimes(), now)
+    const grant = newGrant(approval, this.#now())
+    const { next, tokens } = opened(grant, grant.endpoint, this.#fresh(id))
     await this.#add(id, next)
     return tokens
   }
@@ -125,11 +124,9 @@ export class Grants {
    */
   async exchange(attempt: Exchange): Promise<TokenSet> {
     const known = shown('code', attempt.code)
-    if (!known) throw refused(undefined, 'the code is malformed').error
-    const made = fresh(known.grant)
-    return this.#decide(known.grant, (grant) =>
-      exchanged(grant, attempt, made, this.#lifetimes(), this.#now()),
-    )
+    if (!known) throw invalidGrant('the code is malformed')
+    const fresh = this.#fresh(known.grant)
+    return this.#decide(known.grant, (grant) => exchanged(grant, attempt, fresh))
   }
 
   /**
@@ -140,10 +137,10 @@ export class Grants {
    */
   async refresh(attempt: Refresh): Promise<TokenSet> {
     const known = await this.#shown('refresh', attempt.token)
-    if (!known) throw refused(undefined, 'the refresh token is not known').error
-    const made = fresh(known.grant)
+    if (!known) throw invalidGrant('the refresh token is not known')
+    const fresh = this.#fresh(known.grant)
     return this.#decide(known.grant, (grant) =>
-      refreshed(grant, { ...attempt, shown: known }, made, this.#lifetimes(), this.#now()),
+      refreshed(grant, { ...attempt, shown: known }, fresh),
     )
   }
 
@@ -205,6 +202,16 @@ export class Grants {
     return (await this.all()).filter(({ person }) => person.id === personId)
   }
 
+  #fresh(id: string): Fresh {
+    return {
+      access: newAccessToken(id),
+      refresh: newRefreshToken(id),
+      salt: newSalt(),
+      lifetimes: this.#lifetimes(),
+      now: this.#now(),
+    }
+  }
+
   #add(id: string, grant: Grant): Promise<void> {
     return this.#change(id, () => grant)
   }
@@ -226,7 +233,7 @@ export class Grants {
   /** Who was taken out of the configuration by mistake comes back as they were: nothing changes meanwhile. */
   #onlyForPeople(grant: Grant | undefined, decision: Decision): Decision {
     if ('error' in decision || !grant || this.#isPerson(grant.person.id)) return decision
-    return refused(grant, 'its person may not log in any more')
+    return { next: grant, error: invalidGrant('its person may not log in any more') }
   }
 
   #change(id: string, change: (grant: Grant | undefined) => Grant | undefined): Promise<void> {
@@ -261,8 +268,4 @@ function newGrant({ client, person, scopes, endpoint }: Approval, now: number): 
     usedAt: now,
     access: [],
   }
-}
-
-function fresh(grant: string): Fresh {
-  return { access: newAccessToken(grant), refresh: newRefreshToken(grant), salt: newSalt() }
 }

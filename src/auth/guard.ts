@@ -87,9 +87,10 @@ export class Guard {
       return owner
     }
     if (addressed) return addressed
-    // Where people can log in, only this makes their clients do so. It is the same for names that do not exist.
-    const isShared = endpoint === '' || this.#shared.has(endpoint)
-    if (this.#stranger && (isShared || !this.#logins)) return this.#stranger
+    // The same for names that do not exist. And where people can log in, only a refusal makes their clients do so: also where
+    // all servers are merged, of which a stranger would see but some.
+    const isShared = endpoint === '' ? !this.#logins : this.#shared.has(endpoint)
+    if (this.#stranger && isShared) return this.#stranger
     throw this.#logins ? LOGGED_OUT : MISSING
   }
 

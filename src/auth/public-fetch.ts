@@ -6,8 +6,9 @@
  *
  * @see [OWASP, server-side request forgery](https://cheatsheetseries.owasp.org/cheatsheets/Server_Side_Request_Forgery_Prevention_Cheat_Sheet.html)
  */
-import { isPublic, parseAddress } from '../addresses.ts'
+import { parseAddress } from '../addresses.ts'
 import { toError } from '../errors.ts'
+import { isPublic } from './public-address.ts'
 
 /** Something that strangers named could not be had. Its message is for the log. */
 export class FetchError extends Error {
@@ -96,7 +97,7 @@ export async function fetchPublic(
 /**
  * Asks the host that a URL names at one address.
  *
- * A connection of its own: in a pool it would be found again by the address alone, whatever name was proved on it.
+ * The connection is its own: many names share an address, and none may find one that was proved for another.
  *
  * @param place for tests: another port, and who signs.
  */

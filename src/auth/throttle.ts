@@ -18,6 +18,8 @@ interface Failures {
   count: number
   /** When the next attempt may be, in ms since 1970. */
   until: number
+  /** When it could have been before the latest failure. */
+  former: number
   last: number
 }
 
@@ -42,11 +44,12 @@ export class Throttle {
   /** Counts an attempt as failed. It is best counted before it is known to be: many may come at the same time. */
   fail(who: string): void {
     const { free, first, longest } = this.#patience
-    const count = (this.#current(who)?.count ?? 0) + 1
+    const known = this.#current(who)
+    const count = (known?.count ?? 0) + 1
     const last = this.#now()
     const wait = count < free ? 0 : Math.min(longest, first * 2 ** Math.min(30, count - free))
     this.#failures.delete(who)
-    this.#failures.set(who, { count, until: last + wait, last })
+    this.#failures.set(who, { count, until: last + wait, former: known?.until ?? 0, last })
     if (this.#failures.size > MOST) this.#failures.delete(this.#failures.keys().next().value!)
   }
 
@@ -54,8 +57,9 @@ export class Throttle {
   pardon(who: string): void {
     const known = this.#failures.get(who)
     if (!known) return
-    if (known.count > 1) this.#failures.set(who, { ...known, count: known.count - 1, until: 0 })
-    else this.#failures.delete(who)
+    const { count, former } = known
+    if (count === 1) this.#failures.delete(who)
+    else this.#failures.set(who, { ...known, count: count - 1, until: former })
   }
 
   forget(who: string): void {

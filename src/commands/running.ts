@@ -6,6 +6,7 @@
  */
 import { version } from '../../package.json'
 import type { Service, Services } from '../admin/services.ts'
+import type { AuthorizationServer } from '../auth/server.ts'
 import { addedServer, takenBy, withAdded } from '../config/added.ts'
 import type { Loaded } from '../config/load.ts'
 import { ConfigError } from '../config/parse.ts'
@@ -27,13 +28,19 @@ export interface Settings {
   overrides: Partial<Config['gateway']>
   store: Store
   seal: Seal
+  /** What an older proxy may have kept of logins. */
+  imports: readonly string[]
 }
+
+type MakeLogins = typeof AuthorizationServer
 
 export class Running implements Services {
   readonly #settings: Settings
   readonly #gateway: Gateway
   readonly #listener: Listener
   readonly #files: FileWatch
+  /** Made when it is first needed: many have no logins. */
+  #authorization: AuthorizationServer | undefined
   #loaded: Loaded
   /** Services as they came over the API, by name. */
   #added: ReadonlyMap<string, unknown>
@@ -45,14 +52,20 @@ export class Running implements Services {
   #changing: Promise<unknown> = Promise.resolve()
   #isStopping = false
 
-  private constructor(loaded: Loaded, added: ReadonlyMap<string, unknown>, settings: Settings) {
+  private constructor(
+    loaded: Loaded,
+    added: ReadonlyMap<string, unknown>,
+    settings: Settings,
+    Logins: MakeLogins | undefined,
+  ) {
     this.#loaded = loaded
     this.#added = added
     this.#settings = settings
     const { config, notes } = this.#configured(loaded, added)
     this.#gateway = Gateway.start(config, settings.observe)
+    if (Logins) this.#authorization = this.#logins(Logins)
     this.#listener = this.#listen()
-    this.#note(notes)
+    this.#note([...notes, ...(this.#authorization?.notes ?? [])])
     // It was loaded by this process.
     this.#files = new FileWatch(loaded.files, performance.timeOrigin, () => this.reload())
     this.#schedulePoll()
@@ -60,7 +73,10 @@ export class Running implements Services {
 
   /** @throws {Error} as a rejection, if it cannot listen. */
   static async start(loaded: Loaded, settings: Settings): Promise<Running> {
-    return new Running(loaded, await keptServices(settings), settings)
+    const Logins = await loginsFor(loaded.config)
+    const running = new Running(loaded, await keptServices(settings), settings, Logins)
+    await running.#authorization?.import(settings.imports)
+    return running
   }
 
   /** With what was added. */
@@ -96,6 +112,8 @@ export class Running implements Services {
         // The trouble may be over although the source is the same: it may lie in a file that it names, or in a port.
         next = await this.#loaded.reload({ isForced: isForced || this.#trouble !== undefined })
         if (next === 'unchanged') return
+        const Logins = this.#authorization ? undefined : await loginsFor(next.config)
+        if (Logins) this.#authorization = this.#logins(Logins)
         this.#become(next, this.#added)
         this.#trouble = undefined
         this.#files.watch(next.files, since)
@@ -186,11 +204,18 @@ export class Running implements Services {
     const { observe } = this.#settings
     try {
       const trouble = () => this.#trouble
-      return listen(this.#gateway, { version, observe, services: this, trouble })
+      const authorization = () => (this.config.auth.oauth ? this.#authorization : undefined)
+      const parts = { version, observe, services: this, trouble, authorization }
+      return listen(this.#gateway, parts)
     } catch (error) {
       this.#gateway.kill()
       throw error
     }
+  }
+
+  #logins(Logins: MakeLogins): AuthorizationServer {
+    const { store, seal, observe } = this.#settings
+    return new Logins({ store, seal, observe, config: () => this.config })
   }
 
   /** @throws {Error} if it cannot; then nothing has changed. */
@@ -204,7 +229,7 @@ export class Running implements Services {
     this.#added = added
     const names = Object.entries(changes).map(([kind, names]) => [kind, names.join(' ')])
     observe({ type: 'config_applied', ...Object.fromEntries(names) })
-    this.#note(notes)
+    this.#note([...notes, ...(this.#authorization?.notes ?? [])])
     if (loaded === former) return
     for (const text of [...loaded.warnings, ...postponed(former.config, loaded.config)]) {
       observe({ type: 'config_note', text })
@@ -280,4 +305,9 @@ function postponed({ gateway: before }: Config, { gateway: now }: Config): strin
   return (['dataDir', 'logLevel'] as const)
     .filter((option) => before[option] !== now[option])
     .map((option) => `gateway.${option}: has changed, which holds from the next start on`)
+}
+
+/** Loaded only for who wants it: others do not wait for it at their start. */
+async function loginsFor({ auth }: Config): Promise<MakeLogins | undefined> {
+  return auth.oauth && (await import('../auth/server.ts')).AuthorizationServer
 }

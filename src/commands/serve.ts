@@ -1,4 +1,5 @@
 /** `serve`, and what runs without any command: the gateway over HTTP, until a signal ends it. */
+import { join } from 'node:path'
 import { isatty } from 'node:tty'
 import * as v from 'valibot'
 import { version } from '../../package.json'
@@ -99,7 +100,10 @@ export async function serve(
   try {
     const directory = config.gateway.dataDir ?? defaultDirectory(env)
     const [store, seal] = [new SqliteStore(directory), new Seal(directory, env)]
-    running = await Running.start(loaded, { observe, overrides, store, seal })
+    running = await Running.start(loaded, {
+      ...{ observe, overrides, store, seal },
+      imports: keptByOthers(loaded, directory, env),
+    })
   } catch (error) {
     throw new Error(cannotListen(config, error))
   }
@@ -140,6 +144,18 @@ async function templateDir(
 }
 
 const TEMPLATES = 'templates'
+
+/** Where the older proxy keeps clients and logins: its default, and where it may have been told to. */
+function keptByOthers(
+  { format }: Loaded,
+  directory: string,
+  env: Record<string, string | undefined>,
+): string[] {
+  const name = 'oauth_clients.json'
+  const isTheirs = format?.startsWith('mcp-proxy')
+  const home = isTheirs && env.HOME ? [join(env.HOME, '.mcpproxy', name)] : []
+  return [join(directory, name), ...home]
+}
 
 function isTerminal(): boolean {
   return isatty(1) || isatty(2)

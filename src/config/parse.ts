@@ -124,7 +124,8 @@ class Judge {
   adapted(format: Format, written: unknown, { env }: World): Draft | undefined {
     for (const fault of misplaced(this.#tree, format.schema, [], this.#lineAt)) {
       if (!fault.isUnknownKey) this.#faults.push(fault)
-      else if (this.#warnings.length < MOST) this.#warnings.push({ ...fault, what: 'unknown key; it is ignored' })
+      else if (this.#warnings.length < MOST)
+        this.#warnings.push({ ...fault, what: 'unknown key; it is ignored' })
     }
     const output = this.#checked(format.schema, written, (path) => path)
     if (output === undefined || this.#faults.length > 0) return undefined
