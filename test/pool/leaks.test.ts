@@ -18,7 +18,7 @@ const WARM_UP = Math.max(30, CYCLES / 2)
 const WORKERS = 6
 /** Sessions without a client end in time, and processes that do not want to are killed. */
 const SETTLED = 30_000
-const PATIENCE = 60_000 + CYCLES * 600
+const PATIENCE = 60_000 + CYCLES * 900
 
 const ISOLATIONS = ['user', 'session', 'shared'] as const
 const POOL = { maxConnections: WORKERS, idleTimeout: 500, acquireTimeout: 60_000 }
@@ -45,7 +45,13 @@ describe.skipIf(!hasProc).each(ISOLATIONS)('under `%s`', (isolation) => {
         await cycles(gateway, WARM_UP)
         const before = await settled(gateway, family)
         await cycles(gateway, CYCLES)
-        const after = await settled(gateway, family)
+        let after = await settled(gateway, family)
+        // Memory grows in steps. What leaks grows again.
+        if (after.memory >= before.memory * 1.1) {
+          before.memory = after.memory
+          await cycles(gateway, CYCLES)
+          after = await settled(gateway, family)
+        }
         if (process.env.CYCLES) console.log(isolation, before, after)
         expect(after.processes).toEqual(before.processes)
         expect(after.descriptors).toBe(before.descriptors)
