@@ -145,6 +145,7 @@ export class Guard {
   }
 
   #found(token: string): Principal | undefined {
+    if (this.#tokens.length === 0) return undefined
     // Headers come as Latin-1, whatever a client took its token for.
     return (
       this.#find(token) ?? (isPlain(token) ? undefined : this.#find(Buffer.from(token, 'latin1')))
@@ -152,7 +153,6 @@ export class Guard {
   }
 
   #find(token: string | Uint8Array): Principal | undefined {
-    if (this.#tokens.length === 0) return undefined
     const digest = sha256(token)
     let owner: Principal | undefined
     // To the end, also if it is found.
@@ -219,6 +219,8 @@ function isSame(one: Uint8Array, other: Uint8Array): boolean {
 
 /** Of `Bearer TOKEN`, or of the token alone, as the documentation of an older proxy shows it. */
 function tokenIn(authorization: string): string {
+  // As nearly everybody writes it.
+  if (authorization.startsWith('Bearer ') && authorization[7] !== ' ') return authorization.slice(7)
   return /^bearer +(.+)$/i.exec(authorization)?.[1] ?? authorization
 }
 

@@ -23,15 +23,16 @@ export function child(called: string, listed: number) {
   return { command: process.execPath, args, isolation: 'session' }
 }
 
-/** Takes servers, and options besides the default ones, as they are written in a configuration. */
+/** Takes servers, and options besides the default ones, and other sections, as they are written in a configuration. */
 export async function serveGateway(
   mcpServers: object,
   bench: Bench,
   options: object = {},
+  rest: object = {},
 ): Promise<Server> {
   const config = `${bench.directory}/${randomUUID()}.json`
   const gateway = { host: '127.0.0.1', ...options }
-  await Bun.write(config, JSON.stringify({ gateway, mcpServers }))
+  await Bun.write(config, JSON.stringify({ gateway, mcpServers, ...rest }))
   const command = existsSync(compiled) ? [compiled] : [process.execPath, source]
   const flags = ['--config', config, '--log-level', 'warn']
   return serve((port) => [...command, ...flags, '--port', `${port}`], bench)

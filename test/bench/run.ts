@@ -21,6 +21,7 @@ import { type TargetName, targets } from './target.ts'
 const parts = {
   calls: 'calls of one tool, by the size of its result; and the start of the gateway',
   names: 'what naming rules cost a call',
+  logins: 'what it costs a call to ask who it is',
   lists: '`tools/list` of many servers merged',
   progress: '10,000 progress notifications of one call',
   idle: 'thousands of sessions that do nothing',
@@ -134,6 +135,10 @@ async function measure(plan: Plan, bench: Bench): Promise<Outcome> {
   if (wants('names')) {
     const call = calling({ shape: 'text', bytes: 200 })
     await compare('Calls with and without naming rules', ['echo', 'gateway', 'ruled'], [call])
+  }
+  if (wants('logins')) {
+    const call = calling({ shape: 'text', bytes: 200 })
+    await compare('Calls with and without a token', ['echo', 'gateway', 'guarded'], [call])
   }
   if (wants('lists')) await compare('`tools/list`', ['echo', 'merged'], [listing()])
   const progress = wants('progress') ? await measureProgress(plan, bench) : []

@@ -102,10 +102,13 @@ export const hello = {
 }
 
 /** Opens an MCP session, and returns the headers that belong on every request of it. */
-export async function openSession(url: string): Promise<Record<string, string>> {
+export async function openSession(
+  url: string,
+  always: Record<string, string> = {},
+): Promise<Record<string, string>> {
   const post = async (message: object, more: Record<string, string>) => {
     const body = JSON.stringify(message)
-    const headers = { ...hello.headers, ...more }
+    const headers = { ...hello.headers, ...always, ...more }
     const response = await fetch(url, { method: 'POST', headers, body })
     const text = await response.text()
     if (!response.ok) throw new Error(`${response.status} to ${body}: ${text.slice(0, 500)}`)
@@ -115,7 +118,7 @@ export async function openSession(url: string): Promise<Record<string, string>> 
   // Targets without sessions are sent the header all the same, for equal requests.
   const session = { 'mcp-session-id': initialized.headers.get('mcp-session-id') ?? randomUUID() }
   await post(hello.initialized, session)
-  return { ...hello.headers, ...session }
+  return { ...hello.headers, ...always, ...session }
 }
 
 async function death(child: Subprocess): Promise<never> {

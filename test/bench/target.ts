@@ -6,6 +6,7 @@ import { merged, toolsOf } from './catalog.ts'
 import type { Order, Report } from './direct.ts'
 import { child, serveGateway } from './gateway.ts'
 import { load, type Sample } from './load.ts'
+import { keptLogins, logins } from './logins.ts'
 import { rssOf } from './proc.ts'
 import { idPlace, type Question } from './question.ts'
 import { type Bench, openSession, run, type Server, script, serve } from './server.ts'
@@ -16,6 +17,7 @@ export const targets = {
   relay:
     'HTTP in front of one server process; parses and serialises both ways; no sessions or checks',
   gateway: 'mcp-gateway in front of the same server, which belongs to the session',
+  guarded: `mcp-gateway as the target before, with logins: calls come with a token, one of ${logins.toLocaleString('en')} that are good`,
   pooled: 'the same as it is by default: up to five processes, which get one call at a time each',
   ruled:
     'the same with naming rules: 20 of 25 tools renamed, among them the one called, and a block list with globs',
@@ -43,14 +45,21 @@ export function openTarget(name: TargetName, bench: Bench): Promise<Target> {
 /** Where MCP is spoken. */
 export interface Endpoint extends Server {
   url: string
+  /** For every request. */
+  headers?: Record<string, string>
 }
 
 export async function serveTarget(name: HttpTargetName, bench: Bench): Promise<Endpoint> {
+  if (name === 'guarded') {
+    const { dataDir, auth, headers } = await keptLogins(bench)
+    const server = await serveGateway({ bench: child('read', 1) }, bench, { dataDir }, { auth })
+    return { ...server, url: `${server.origin}/bench/mcp`, headers }
+  }
   const server = await startTarget(name, bench)
   return { ...server, url: `${server.origin}${name === 'merged' ? '' : '/bench'}/mcp` }
 }
 
-function startTarget(name: HttpTargetName, bench: Bench): Promise<Server> {
+function startTarget(name: Exclude<HttpTargetName, 'guarded'>, bench: Bench): Promise<Server> {
   switch (name) {
     case 'echo':
     case 'relay':
@@ -117,7 +126,7 @@ async function openHttp(name: HttpTargetName, bench: Bench): Promise<Target> {
   return {
     name,
     async warm(question) {
-      headers ??= await server.during(openSession(url))
+      headers ??= await server.during(openSession(url, server.headers))
       answerBytes = await server.during(checkedAnswer(url, headers, question))
       await drive(question, { inFlight: 16, seconds: 0.5 }, true)
     },
