@@ -47,7 +47,15 @@ export class FileWatch {
       this.#folders.delete(folder)
     }
     for (const folder of folders) {
-      if (!this.#folders.has(folder)) this.#folders.set(folder, this.#watchFolder(folder))
+      if (!this.#folders.has(folder)) this.#folders.set(folder, undefined)
+    }
+    // The first watcher takes four milliseconds, which nobody is to wait for. Nothing is missed meanwhile.
+    setImmediate(() => this.#watchFolders())
+  }
+
+  #watchFolders(): void {
+    for (const [folder, watcher] of this.#folders) {
+      if (!watcher) this.#folders.set(folder, this.#watchFolder(folder))
     }
     this.#look()
   }
