@@ -21,8 +21,9 @@ import { Entrances } from './entrances.ts'
 import { GatewayError, toError, toRpc } from './errors.ts'
 import type { Observer } from './events.ts'
 import type { Changes, Gateway } from './gateway.ts'
+import { type House, Knocking } from './knock.ts'
 import { Port, type Server } from './port.ts'
-import { ALLOWED, FOR_ALL_ORIGINS, routes } from './routes.ts'
+import { FOR_ALL_ORIGINS, isRoute, routes } from './routes.ts'
 import { errorText } from './rpc/message.ts'
 
 export interface Listener {
@@ -98,17 +99,41 @@ export function listen(
   let rules = new Rules(gateway, gateway.config, key, authorization())
   let stopping = false
 
-  const pathOf = (url: string) => rules.paths.path.exec(url)?.[1] ?? '/'
+  const house: House = {
+    get guard() {
+      return rules.guard
+    },
+    get entrances() {
+      return rules.entrances
+    },
+    get revision() {
+      return sessions.revision
+    },
+  }
+  const pathOf = (url: string) => {
+    const whole = URL.parse(url)?.pathname ?? '/'
+    // The path of `baseURL` may be called like one of our own.
+    return isRoute(whole) ? whole : (rules.paths.path.exec(url)?.[1] ?? '/')
+  }
   const listenToLogins = () => {
     const server = authorization()
     if (!server) return
-    server.onRevoked = (id) => sessions.sift(({ grantId }) => grantId !== id)
+    server.onRevoked = (id) => endLogins(new Set([id]))
+  }
+  const endLogins = (ended: Set<string>) => {
+    const isGood = ({ grantId }: Principal) => grantId === undefined || !ended.has(grantId)
+    if (ended.size > 0) sessions.sift(isGood, 'its login has ended')
   }
   listenToLogins()
+  // Open streams ask nothing, and so do not hear of what another process has revoked. If the store fails, others tell of it.
+  const watch = setInterval(() => {
+    authorization()?.ended(sessions.grantIds).then(endLogins, nothing)
+  }, REVOCATION)
+  watch.unref()
   const issuerOf = (request: Request) => authorization()?.issuer(request)
   const app = routes({
     ...{ gateway, rest, version, sessions, services, trouble, authorization },
-    rules: () => rules,
+    house,
     pathOf,
     isStopping: () => stopping,
   })
@@ -116,7 +141,7 @@ export function listen(
     if (raw.signal.aborted) return refusal(CLIENT_LEFT, observe)
     const face = /^\/(tools|config|oauth)/.test(path) ? restError : rpcError
     const error = led(thrown, () => issuerOf(raw), '')
-    return refusal(error, observe, ALLOWED[path], face)
+    return refusal(error, observe, undefined, face)
   })
 
   /** Past Hono, which would cost a twelfth of the rate of small calls. */
@@ -125,25 +150,24 @@ export function listen(
     if (!route) return app.fetch(request, { server })
     const [, name = '', token, kind = '', query] = route
     try {
-      const known = rules.guard.identify(request.headers, token, name)
-      const principal: Principal = known instanceof Promise ? await known : known
-      const entrance = rules.entrances.at(name, query, principal)
+      const knocking = Knocking.at(request, { name, token, query }, house)
+      const knock = knocking instanceof Promise ? await knocking : knocking
       if (kind.startsWith('message')) {
         if (request.method !== 'POST') {
           throw new GatewayError('method_not_allowed', `${request.method}: use POST`)
         }
         const session = new URLSearchParams(query).get('sessionId')
-        return await sse.post(request, session, entrance, principal)
+        return await sse.post(session, knock)
       }
       // Who has a session id speaks Streamable HTTP, and only looks for it here first.
       const { method, headers } = request
       if (kind === 'sse' && method === 'GET' && !headers.has('mcp-session-id')) {
         const place = [rules.base, name, token].filter(Boolean).join('/')
         const messages = `${place && (rules.base ? place : `/${place}`)}/messages?sessionId=`
-        const narrowing = entrance.narrowing && `&${entrance.narrowing}`
-        return sse.open(request, entrance, principal, (id) => messages + id + narrowing)
+        const narrowing = knock.entrance.narrowing && `&${knock.entrance.narrowing}`
+        return sse.open(request, knock, (id) => messages + id + narrowing)
       }
-      return await legacy.handle(request, entrance, principal)
+      return await legacy.handle(request, knock)
     } catch (error) {
       if (request.signal.aborted) return refusal(CLIENT_LEFT, observe)
       const known = led(error, () => issuerOf(request), name, kind === 'mcp' ? 'mcp' : 'sse')
@@ -155,7 +179,7 @@ export function listen(
     error: (error) => refusal(error, observe),
     fetch(request, server) {
       const origin = request.headers.get('origin')
-      const isForAll = origin !== null && FOR_ALL_ORIGINS.test(pathOf(request.url))
+      const isForAll = origin !== null && isForAllOrigins(pathOf(request.url), gateway.config)
       const forbidden = rules.door.refuses(request, isForAll ? null : origin)
       if (forbidden) return refusal(forbidden, observe)
       if (origin === null) return answer(request, server)
@@ -173,13 +197,14 @@ export function listen(
       const changes = gateway.apply(next, options)
       rules = new Rules(gateway, next, key, authorization())
       listenToLogins()
-      sessions.sift((principal, entrance) => {
-        return rules.guard.isStill(principal) && isThere(entrance)
-      })
+      const isGood = (principal: Principal, entrance: Entrance) =>
+        rules.guard.isStill(principal) && isThere(entrance)
+      sessions.sift(isGood, 'the configuration has changed')
       return changes
     },
     async close({ drain }) {
       stopping = true
+      clearInterval(watch)
       sessions.drain()
       const deadline = performance.now() + drain
       // Still listening: a call in flight may wait for what its client answers to a question.
@@ -192,6 +217,9 @@ export function listen(
 }
 
 type Options = Config['gateway']
+
+/** A revocation counts within so many ms. */
+const REVOCATION = 1000
 
 /** Nobody reads this answer; it tells the log that nothing broke. */
 const CLIENT_LEFT = new GatewayError(
@@ -213,6 +241,12 @@ function pathsBelow(base: string): { mcp: RegExp; path: RegExp } {
     ),
     path: new RegExp(`${start}(/[^?#]*)?`),
   }
+}
+
+/** Where only some addresses may register, a page in the browser of one of them must not do it for others. */
+function isForAllOrigins(path: string, { auth: { oauth } }: Config): boolean {
+  if (path === '/oauth/register' && oauth && oauth.allowedIPs.length > 0) return false
+  return FOR_ALL_ORIGINS.test(path)
 }
 
 function nothing(): undefined {}

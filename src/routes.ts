@@ -4,15 +4,15 @@
  * Nothing but health, metadata, and what is needed to log in is answered without proof of who asks.
  */
 import { type Context, Hono } from 'hono'
+import { isLoopback } from './addresses.ts'
 import { admit } from './admin/access.ts'
 import { listServices, putService, removeService, type Services } from './admin/services.ts'
-import type { Guard } from './auth/guard.ts'
 import type { AuthorizationServer } from './auth/server.ts'
 import type { Principal } from './caller.ts'
 import type { Rest } from './downstream/rest.ts'
-import type { Entrances } from './entrances.ts'
 import { GatewayError } from './errors.ts'
 import type { Gateway } from './gateway.ts'
+import { type House, Knocking } from './knock.ts'
 import { IDLE_TIMEOUT, type Server } from './port.ts'
 
 /** What may be done where. */
@@ -33,6 +33,9 @@ export const ALLOWED: Record<string, string> = {
   '/oauth/logout': 'POST',
 }
 
+/** Whether something is there, whatever may be done with it. */
+export const isRoute = (path: string) => Object.hasOwn(ALLOWED, path)
+
 /** What pages on any site may ask for: no cookie goes there, and nothing is told that a program would not be told. */
 export const FOR_ALL_ORIGINS =
   /^\/(?:\.well-known\/(?:oauth-|openid-|jwks)[^?]*|oauth\/(?:register|token|revoke|device_authorization))$/
@@ -41,8 +44,7 @@ export interface RoutesParts {
   gateway: Gateway
   rest: Rest
   version: string
-  /** What follows from the configuration as it is now. */
-  rules: () => { guard: Guard; entrances: Entrances }
+  house: House
   /** The path of a URL, without that of `gateway.baseURL`. */
   pathOf: (url: string) => string
   sessions: { readonly count: number }
@@ -60,15 +62,21 @@ type Ctx = Context<Bindings>
 
 /** What it refuses, it throws. */
 export function routes(parts: RoutesParts): Hono<Bindings> {
-  const { gateway, rest, rules } = parts
+  const { gateway, rest, house } = parts
   const app = new Hono<Bindings>({ getPath: ({ url }) => parts.pathOf(url) })
-  const whoIs = ({ req }: Ctx) => rules().guard.identify(req.raw.headers, undefined, '')
+  const whoIs = ({ req }: Ctx, endpoint: string | undefined = '') =>
+    house.guard.identify(req.raw.headers, undefined, endpoint)
   const perhaps = (c: Ctx): Promise<Principal | undefined> =>
     Promise.resolve(c)
-      .then(whoIs)
+      .then((c) => whoIs(c))
       .catch(() => undefined)
   const peerOf = (c: Ctx) => c.env.server.requestIP(c.req.raw)?.address
-  const queryOf = ({ req }: Ctx) => /\?([^#]*)/.exec(req.url)?.[1]
+  /** All servers, as far as the query wants them. */
+  const placeOf = ({ req }: Ctx) => ({
+    name: '',
+    token: undefined,
+    query: /\?([^#]*)/.exec(req.url)?.[1],
+  })
 
   const started = performance.now()
   app.get('/health', async (c) => {
@@ -81,9 +89,7 @@ export function routes(parts: RoutesParts): Hono<Bindings> {
     // What runs here is not everybody's business.
     const principal = await perhaps(c)
     if (!principal) return c.json({ status, version: parts.version, ready }, stopping ? 503 : 200)
-    const shown = rules()
-      .entrances.servers(principal)
-      .map((name) => [name, upstreams[name]])
+    const shown = house.entrances.servers(principal).map((name) => [name, upstreams[name]])
     const body = {
       status,
       version: parts.version,
@@ -98,31 +104,32 @@ export function routes(parts: RoutesParts): Hono<Bindings> {
   })
 
   app.get('/tools', async (c) => {
-    const principal = await whoIs(c)
-    const { entrances } = rules()
-    const names = entrances.servers(principal)
+    const knock = await Knocking.at(c.req.raw, placeOf(c), house)
+    const names = house.entrances.servers(knock.principal)
     if (names.length === 0) return c.json({ tools: [] })
     const server = c.req.query('server')
     if (server !== undefined && !names.includes(server)) {
       throw new GatewayError('endpoint_unknown', `there is no server "${server}"`)
     }
-    return rest.list(entrances.at('', queryOf(c), principal), principal, server)
+    return rest.list(knock, server)
   })
   app.post('/tools/call', async (c) => {
     const request = c.req.raw
-    const principal = await whoIs(c)
+    const knock = await Knocking.at(request, placeOf(c), house)
     // A tool may take as long as it likes. The connection would keep that, also when it is idle.
     c.env.server.timeout(request, 0)
     try {
-      return await rest.call(request, rules().entrances.at('', queryOf(c), principal), principal)
+      return await rest.call(request, knock)
     } finally {
       c.env.server.timeout(request, IDLE_TIMEOUT)
     }
   })
 
   const admitted = async (c: Ctx): Promise<Services> => {
-    const { isOpen } = rules().guard
-    admit(c.req.raw, { principal: await perhaps(c), isOpen, peer: peerOf(c) })
+    const { isOpen } = house.guard
+    const { baseURL, trustedProxies } = gateway.config.gateway
+    const isFronted = trustedProxies.length > 0 || isElsewhere(baseURL)
+    admit(c.req.raw, { principal: await perhaps(c), isOpen, isFronted, peer: peerOf(c) })
     if (parts.services) return parts.services
     throw new GatewayError('endpoint_unknown', 'services cannot be added here')
   }
@@ -168,7 +175,7 @@ export function routes(parts: RoutesParts): Hono<Bindings> {
   )
   app.post(
     '/oauth/device_authorization',
-    where((server, c) => server.beginDevice(c.req.raw)),
+    where((server, c) => server.beginDevice(c.req.raw, peerOf(c))),
   )
   app.get(
     '/oauth/authorize',
@@ -187,16 +194,17 @@ export function routes(parts: RoutesParts): Hono<Bindings> {
   )
   app.get(
     '/oauth/status',
-    where(async (server, c) => server.status(c.req.raw, await whoIs(c))),
+    where(async (server, c) => server.status(c.req.raw, await whoIs(c, undefined))),
   )
   app.post(
     '/oauth/logout',
-    where(async (server, c) => server.logout(c.req.raw, await whoIs(c))),
+    where(async (server, c) => server.logout(c.req.raw, await whoIs(c, undefined))),
   )
 
   app.on('ALL', Object.keys(ALLOWED), ({ req: { method, routePath } }) => {
     if (routePath.startsWith('/oauth') && !parts.authorization()) throw nothingAt(routePath)
-    throw new GatewayError('method_not_allowed', `${method}: use ${ALLOWED[routePath]}`)
+    const allow = ALLOWED[routePath]!
+    throw new GatewayError('method_not_allowed', `${method}: use ${allow}`, { headers: { allow } })
   })
   app.notFound(({ req: { path } }) => {
     throw nothingAt(path)
@@ -204,9 +212,15 @@ export function routes(parts: RoutesParts): Hono<Bindings> {
   return app
 }
 
+/** Whether it is another machine that clients see. */
+function isElsewhere(baseURL: string | undefined): boolean {
+  return baseURL !== undefined && !isLoopback(new URL(baseURL).hostname)
+}
+
 function nothingAt(path: string): GatewayError {
-  // What follows may be a token.
-  const [, first = ''] = path.split('/')
+  // What follows may be a token, and what is long is likely to be one.
+  const [, word = ''] = path.split('/')
+  const first = word.length > 32 ? '…' : word
   const shown = path === `/${first}` ? path : `/${first}/…`
   return new GatewayError('endpoint_unknown', `nothing is at ${shown}`, {
     hint: 'servers are at /NAME/mcp; GET /health lists them',

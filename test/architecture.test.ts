@@ -14,6 +14,7 @@ const LAYERS = [
   ['commands'],
   ['http.ts'],
   ['routes.ts'],
+  ['knock.ts'],
   ['door.ts', 'entrances.ts', 'port.ts'],
   ['admin', 'auth', 'downstream'],
   ['gateway.ts'],

@@ -13,13 +13,16 @@ export interface Visitor {
   principal: Principal | undefined
   /** Whether nobody has to. */
   isOpen: boolean
+  /** Whether the configuration says that others stand in front: then nobody can be told to sit here. */
+  isFronted: boolean
   /** The address at the other end of the connection; undefined if that is gone. */
   peer: string | undefined
 }
 
 /** @throws {GatewayError} `unauthorized`, `forbidden` */
-export function admit(request: Request, { principal, isOpen, peer }: Visitor): void {
-  if (isOpen) admitNeighbour(request, peer)
+export function admit(request: Request, visitor: Visitor): void {
+  const { principal } = visitor
+  if (visitor.isOpen) admitNeighbour(request, visitor)
   else if (!principal || principal.kind === 'anonymous') throw STRANGER
   else if (!principal.isAdmin)
     throw new GatewayError('forbidden', 'this is for admins', { hint: HINT })
@@ -33,13 +36,14 @@ const STRANGER = new GatewayError('unauthorized', 'this is for admins', {
 })
 
 /** @throws {GatewayError} `forbidden` */
-function admitNeighbour({ headers, url }: Request, peer: string | undefined): void {
+function admitNeighbour({ headers, url }: Request, { peer, isFronted }: Visitor): void {
   const refuse = (why: string) => {
     const hint = `ask from the machine that it runs on, or write tokens into auth.tokens and ${HINT}`
     throw new GatewayError('forbidden', `without tokens this is for this machine only: ${why}`, {
       hint,
     })
   }
+  if (isFronted) refuse('the configuration names a proxy, or a URL elsewhere')
   if (peer === undefined || !isLoopback(peer)) refuse('the request comes from another one')
   const passedOn = [...headers.keys()].find((name) => FORWARDING.test(name))
   if (passedOn) refuse(`the request was passed on, as its header ${passedOn} shows`)

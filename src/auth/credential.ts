@@ -34,7 +34,8 @@ export function shown(kind: CredentialKind, text: string): Shown | undefined {
 }
 
 export function newGrantId(): string {
-  return random(16)
+  // Whoever ends a login writes its id behind a command, where it must not look like an option.
+  return random(16).replace(/^-/, '_')
 }
 
 export function newCode(grant: string): string {

@@ -17,6 +17,7 @@ import { digest } from './credential.ts'
 import type { Approval, Named } from './grant.ts'
 import type { TokenSet } from './grants.ts'
 import { OAuthError } from './oauth-error.ts'
+import { Rate } from './rate.ts'
 
 /** What a device asks for. */
 export interface DeviceRequest {
@@ -54,8 +55,10 @@ const LETTERS = 'BCDFGHJKLMNPQRSTVWXZ'
 const LENGTH = 8
 const DEVICE_CODE = /^mgw_dc_([A-Z]{8})[\w-]{43}$/
 
-/** So many may begin in a minute, all together. */
-const BEGINNINGS = 60
+/** So many may begin in a minute, all together; and of one address so many at once, and then one in this time, in ms. */
+const BEGINNINGS = 600
+const BURST = 10
+const INTERVAL_OF_ONE = 6_000
 /** So many codes may one person try that are none, in the time that a code is good for. */
 const GUESSES = 10
 /** Of so many people the guesses are counted; more do not log in within ten minutes. */
@@ -66,6 +69,7 @@ export class Devices {
   readonly #issue: (approval: Approval) => Promise<TokenSet>
   readonly #now: () => number
   readonly #guesses = new Map<string, { count: number; since: number }>()
+  readonly #rate: Rate
   #begun = { count: 0, since: 0 }
 
   /** @param issue as `Grants.issue`. */
@@ -73,15 +77,19 @@ export class Devices {
     this.#store = store
     this.#issue = issue
     this.#now = now
+    this.#rate = new Rate(BURST, INTERVAL_OF_ONE, now)
   }
 
   /** @throws {OAuthError} `temporarily_unavailable`, if too many begin. */
-  async begin({ client: { id, name }, scopes, endpoint }: DeviceRequest): Promise<DeviceCodes> {
+  /** @param from who asks, as `countedAs` has them. */
+  async begin(
+    { client: { id, name }, scopes, endpoint }: DeviceRequest,
+    from: string,
+  ): Promise<DeviceCodes> {
     const now = this.#now()
+    if (this.#rate.take(from) > 0) throw tooMany()
     if (now - this.#begun.since >= 60_000) this.#begun = { count: 0, since: now }
-    if (++this.#begun.count > BEGINNINGS) {
-      throw new OAuthError('temporarily_unavailable', 'too many devices ask; try again in a minute')
-    }
+    if (++this.#begun.count > BEGINNINGS) throw tooMany()
     const typed = Array.from({ length: LENGTH }, () => LETTERS[randomInt(LETTERS.length)]).join('')
     const deviceCode = `mgw_dc_${typed}${randomBytes(32).toString('base64url')}`
     const value: Device = {
@@ -233,4 +241,8 @@ function keyOf(userCode: string): string {
 
 function unknown(reason: string): OAuthError {
   return new OAuthError('invalid_grant', 'the device code is not known here', reason)
+}
+
+function tooMany(): OAuthError {
+  return new OAuthError('temporarily_unavailable', 'too many devices ask; try again in a minute')
 }

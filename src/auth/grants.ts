@@ -153,12 +153,14 @@ export class Grants {
   async revoke({ token, clientId }: { token: string; clientId: string }): Promise<void> {
     const known = (await this.#shown('refresh', token)) ?? (await this.#shown('access', token))
     if (!known) return
-    let isItsOwn = false
+    let hasEnded = false
     await this.#change(known.grant, (grant) => {
-      isItsOwn = grant?.client.id === clientId
-      return grant && returned(grant, { clientId, token, shown: known })
+      const left = grant && returned(grant, { clientId, token, shown: known })
+      // What is no token ends nothing, whatever grant it names.
+      hasEnded = JSON.stringify(left) !== JSON.stringify(grant)
+      return left
     })
-    if (isItsOwn) this.#onRevoked(known.grant)
+    if (hasEnded) this.#onRevoked(known.grant)
   }
 
   /** Whether there was one. */
@@ -184,6 +186,13 @@ export class Grants {
     const { person, client } = grant
     const { id: clientId, name: clientName } = client
     return { grantId: known.grant, person, clientId, clientName, scopes, endpoint, expiresAt }
+  }
+
+  /** Those of these that have ended, also if another process ended them. */
+  async ended(ids: Iterable<string>): Promise<Set<string>> {
+    const ended = new Set<string>()
+    for (const id of ids) if (!(await this.#store.get<Grant>('grants', id))) ended.add(id)
+    return ended
   }
 
   /** Every grant that is good for something. It reads all of them. */

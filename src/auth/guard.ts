@@ -65,7 +65,8 @@ export class Guard {
    *
    * Without waiting, if there is nothing to wait for: this is asked of every request.
    *
-   * @param endpoint the name of a server or group; '' for all servers merged, and whatever is not an endpoint.
+   * @param endpoint the name of a server or group; '' for all servers merged, and for other routes; undefined where only who
+   *   they are matters, and not what their token is good for.
    * @throws {GatewayError} `unauthorized`, at once or as a rejection, with the challenge among its headers: if a token
    *   is not known, if two are not the same, or if there is none and nothing is public. `forbidden`, if it is not good for
    *   using servers.
@@ -73,7 +74,7 @@ export class Guard {
   identify(
     headers: Headers,
     tokenInPath: string | undefined,
-    endpoint: string,
+    endpoint: string | undefined,
   ): Principal | Promise<Principal> {
     if (this.isOpen) return ANONYMOUS
     const authorization = headers.get('authorization')
@@ -89,7 +90,7 @@ export class Guard {
     if (addressed) return addressed
     // The same for names that do not exist. And where people can log in, only a refusal makes their clients do so: also where
     // all servers are merged, of which a stranger would see but some.
-    const isShared = endpoint === '' ? !this.#logins : this.#shared.has(endpoint)
+    const isShared = endpoint ? this.#shared.has(endpoint) : !this.#logins
     if (this.#stranger && isShared) return this.#stranger
     throw this.#logins ? LOGGED_OUT : MISSING
   }
@@ -107,15 +108,20 @@ export class Guard {
     return now.servers.symmetricDifference(servers).size === 0
   }
 
-  #user(token: string, endpoint: string, logins: Logins): Principal | Promise<Principal> {
+  #user(
+    token: string,
+    endpoint: string | undefined,
+    logins: Logins,
+  ): Principal | Promise<Principal> {
     const access = logins.find(token)
     if (access instanceof Promise) return access.then((found) => this.#bearer(found, endpoint))
     return this.#bearer(access, endpoint)
   }
 
   /** @throws {GatewayError} `unauthorized`, `forbidden` */
-  #bearer(access: Access | undefined, endpoint: string): Principal {
-    if (!access || !isFor(access.endpoint, endpoint)) throw UNKNOWN
+  #bearer(access: Access | undefined, endpoint: string | undefined): Principal {
+    if (!access) throw UNKNOWN
+    if (endpoint !== undefined && !isFor(access.endpoint, endpoint)) throw UNKNOWN
     if (!access.scopes.includes('mcp')) throw INSUFFICIENT
     const known = this.#users.get(access)
     if (known) return known

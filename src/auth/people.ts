@@ -6,6 +6,7 @@
  * which somebody has logged in to an account before has a count of its own there: nobody can lock them out from elsewhere.
  */
 import type { Config } from '../config/schema.ts'
+import { countedAs } from './address.ts'
 import type { Person } from './person.ts'
 import { Throttle } from './throttle.ts'
 
@@ -76,20 +77,21 @@ export class People {
   async login(
     name: string,
     password: string,
-    { address = 'unknown', browser }: Origin,
+    { address, browser }: Origin,
   ): Promise<Person | Refusal> {
+    const place = countedAs(address)
     const account = `${browser ?? ''} ${name.slice(0, 100)}`
     const delay = Math.max(
       this.#accounts.delay(account),
       // Who shares an address with others must not suffer from them where they are known.
-      browser === undefined ? this.#addresses.delay(address) : 0,
+      browser === undefined ? this.#addresses.delay(place) : 0,
     )
     if (delay > 0) return { refused: 'throttled', retryAfter: Math.ceil(delay / 1000) }
     const work = this.#work.enter()
     if (!work) return { refused: 'busy', retryAfter: 5 }
     // Before it is known: a hundred that come at the same time are a hundred.
     this.#accounts.fail(account)
-    this.#addresses.fail(address)
+    this.#addresses.fail(place)
     await work
     let isRight = false
     try {
@@ -100,7 +102,7 @@ export class People {
     const person = isRight ? this.find(`user:${name}`) : undefined
     if (!person) return { refused: 'wrong' }
     this.#accounts.forget(account)
-    this.#addresses.pardon(address)
+    this.#addresses.pardon(place)
     return person
   }
 

@@ -53,6 +53,7 @@ export class AuthorizationServer {
   readonly #people: People
   readonly #clients: Clients
   readonly #grants: Grants
+  readonly #access: AccessTokens
   readonly #dialog: Dialog
   readonly #desk: TokenDesk
 
@@ -86,6 +87,7 @@ export class AuthorizationServer {
     })
     this.#people = people
     this.#clients = clients
+    this.#access = access
     this.#grants = grants
     this.#desk = {
       ...{ clients, grants, devices, isPerson },
@@ -125,6 +127,13 @@ export class AuthorizationServer {
     }
   }
 
+  /** Those of these grants that have ended. Of what other processes end, {@link onRevoked} is not told. */
+  async ended(grantIds: Iterable<string>): Promise<Set<string>> {
+    const ended = await this.#grants.ended(grantIds)
+    for (const id of ended) this.#access.forget(id)
+    return ended
+  }
+
   /** What is less safe than it could be. */
   get notes(): string[] {
     return passwordNotes(this.#config())
@@ -159,8 +168,8 @@ export class AuthorizationServer {
     return introspect(request, principal, this.#desk)
   }
 
-  beginDevice(request: Request): Promise<Response> {
-    return beginDevice(request, this.#desk)
+  beginDevice(request: Request, peer: string | undefined): Promise<Response> {
+    return beginDevice(request, this.#desk, this.#from(request, peer).address)
   }
 
   authorize(request: Request, peer: string | undefined): Promise<Response> {

@@ -5,6 +5,7 @@
  */
 import type { Principal } from '../caller.ts'
 import { GatewayError } from '../errors.ts'
+import { countedAs } from './address.ts'
 import { type Client, SCOPES, type Scope } from './client.ts'
 import type { Devices } from './device.ts'
 import type { Grants, TokenSet } from './grants.ts'
@@ -81,14 +82,19 @@ export function takeTokenBack(request: Request, desk: TokenDesk): Promise<Respon
  *
  * @see [RFC 8628 §3.1](https://datatracker.ietf.org/doc/html/rfc8628#section-3.1)
  */
-export function beginDevice(request: Request, desk: TokenDesk): Promise<Response> {
+export function beginDevice(
+  request: Request,
+  desk: TokenDesk,
+  address: string | undefined,
+): Promise<Response> {
   return answered(request, desk, async (client, form, issuer) => {
     mayUse(client, DEVICE_GRANT)
-    const codes = await desk.devices.begin({
+    const asked = {
       client,
-      scopes: scopesIn(form) ?? ['mcp'],
+      scopes: scopesIn(form) ?? (['mcp'] as const),
       endpoint: endpointOf(form.getAll('resource'), issuer, desk.endpoints()),
-    })
+    }
+    const codes = await desk.devices.begin(asked, countedAs(address))
     const verification = issuer.at(VERIFICATION_PATH)
     return answer({
       device_code: codes.deviceCode,

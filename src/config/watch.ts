@@ -4,7 +4,7 @@
  *
  * A file that is gone is waited for: whoever replaces it may need two steps.
  */
-import { type FSWatcher, statSync, watch } from 'node:fs'
+import { type BigIntStats, type FSWatcher, statSync, watch } from 'node:fs'
 import { dirname } from 'node:path'
 
 /** Where the system tells nothing, as on network drives, they are looked at this often, in ms. */
@@ -109,12 +109,22 @@ const GONE = 'gone'
 const UNREAD = 'unread'
 
 function stamp(file: string): string {
-  const stats = statSync(file, { bigint: true, throwIfNoEntry: false })
+  const stats = statsOf(file)
   return stats ? `${stats.dev} ${stats.ino} ${stats.size} ${stats.mtimeNs}` : GONE
 }
 
 /** What was put there later is not what was read. One that is moved keeps the time of its writing, but not the other. */
 function stampBefore(time: number, file: string): string {
-  const stats = statSync(file, { throwIfNoEntry: false })
-  return stats && Math.max(stats.mtimeMs, stats.ctimeMs) >= time ? UNREAD : stamp(file)
+  const stats = statsOf(file)
+  const isNewer = stats && Math.max(Number(stats.mtimeMs), Number(stats.ctimeMs)) >= time
+  return isNewer ? UNREAD : stamp(file)
+}
+
+/** Undefined also if it may not be looked at, or is a link that leads nowhere: it may be better soon. */
+function statsOf(file: string): BigIntStats | undefined {
+  try {
+    return statSync(file, { bigint: true, throwIfNoEntry: false })
+  } catch {
+    return undefined
+  }
 }

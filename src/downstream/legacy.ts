@@ -3,14 +3,13 @@
  *
  * Every refusal is a JSON-RPC error with a status the specification names.
  */
-import type { Principal } from '../caller.ts'
 import { GatewayError } from '../errors.ts'
 import type { Observer } from '../events.ts'
 import type { Message } from '../rpc/message.ts'
 import { LEGACY_VERSIONS } from '../upstream/connection.ts'
 import { Delivery } from './delivery.ts'
-import { accepts, parseMessages, preferredForm, readJson } from './request.ts'
-import type { Entrance, Sessions } from './sessions.ts'
+import { accepts, parseMessages, preferredForm } from './request.ts'
+import type { Knock, Sessions } from './sessions.ts'
 import { parseEventId } from './stream.ts'
 
 export interface LegacyOptions {
@@ -33,7 +32,7 @@ export class Legacy {
   }
 
   /** @throws {GatewayError} for what it refuses, at once or as a rejection. */
-  handle(request: Request, entrance: Entrance, principal: Principal): Promise<Response> {
+  handle(request: Request, knock: Knock): Promise<Response> {
     const version = request.headers.get('mcp-protocol-version')
     if (version !== null && !LEGACY_VERSIONS.includes(version)) {
       throw new GatewayError(
@@ -43,18 +42,18 @@ export class Legacy {
     }
     switch (request.method) {
       case 'POST':
-        return this.#post(request, entrance, principal)
+        return this.#post(request, knock)
       case 'GET':
-        return this.#get(request, entrance, principal)
+        return this.#get(request, knock)
       case 'DELETE':
-        this.#find(request, entrance, principal).session.end('deleted by the client')
+        this.#find(request, knock).session.end('deleted by the client')
         return Promise.resolve(new Response(null, { status: 200 }))
       default:
         throw new GatewayError('method_not_allowed', `${request.method}: use POST, GET or DELETE`)
     }
   }
 
-  async #post(request: Request, entrance: Entrance, principal: Principal): Promise<Response> {
+  async #post(request: Request, knock: Knock): Promise<Response> {
     const { headers } = request
     const form = answerForm(headers.get('accept') ?? '')
     if (!form) {
@@ -63,14 +62,14 @@ export class Legacy {
         'Accept: expected both application/json and text/event-stream',
       )
     }
-    const body = parseMessages(await readJson(request, this.#options().maxBodySize))
+    const body = parseMessages(await knock.body(this.#options().maxBodySize))
     this.#sessions.admit(body)
 
     const streamed = form === 'stream'
     if (!Array.isArray(body) && body.kind === 'request' && body.method === 'initialize') {
-      return this.#initialize(request, body, streamed, entrance, principal)
+      return this.#initialize(request, body, streamed, knock)
     }
-    const delivery = this.#find(request, entrance, principal)
+    const delivery = this.#find(request, knock)
     const version = headers.get('mcp-protocol-version') ?? delivery.session.protocolVersion
     const answer = Array.isArray(body)
       ? delivery.postBatch(body, version)
@@ -82,8 +81,7 @@ export class Legacy {
     request: Request,
     message: Message,
     streamed: boolean,
-    entrance: Entrance,
-    principal: Principal,
+    { entrance, principal }: Knock,
   ): Promise<Response> {
     const delivery = this.#sessions.open(entrance, principal, (endpoint) => {
       const { streamLifetime } = this.#options()
@@ -99,16 +97,16 @@ export class Legacy {
     return response
   }
 
-  async #get(request: Request, entrance: Entrance, principal: Principal): Promise<Response> {
+  async #get(request: Request, knock: Knock): Promise<Response> {
     if (!accepts(request.headers.get('accept') ?? '', 'text/event-stream')) {
       throw new GatewayError('not_acceptable', 'Accept: expected text/event-stream')
     }
-    const delivery = this.#find(request, entrance, principal)
+    const delivery = this.#find(request, knock)
     const last = request.headers.get('last-event-id')
     return delivery.listen(last === null ? undefined : parseEventId(last))
   }
 
-  #find(request: Request, entrance: Entrance, principal: Principal): Delivery {
+  #find(request: Request, { entrance, principal }: Knock): Delivery {
     const id = request.headers.get('mcp-session-id')
     if (!id) {
       throw new GatewayError('session_required', 'Mcp-Session-Id is missing: send initialize first')

@@ -14,9 +14,9 @@ import { DuplicateMemberError, Json } from '../rpc/json.ts'
 import type { Id } from '../rpc/message.ts'
 import type { Incoming } from '../rpc/peer.ts'
 import { Outlet, streamed } from './outlet.ts'
-import { preferredForm, readJson } from './request.ts'
+import { preferredForm } from './request.ts'
 import { sessionId } from './session.ts'
-import type { Carrier, Entrance, Sessions } from './sessions.ts'
+import type { Carrier, Knock, Sessions } from './sessions.ts'
 
 export interface RestOptions {
   /** Largest request body, in bytes. */
@@ -47,9 +47,9 @@ export class Rest {
    * @param server only the tools of this one.
    * @throws {GatewayError} for what it refuses.
    */
-  async list(entrance: Entrance, principal: Principal, server?: string): Promise<Response> {
+  async list(knock: Knock, server?: string): Promise<Response> {
     this.#sessions.admit()
-    const tools = await this.#client(entrance, principal).tools()
+    const tools = await this.#client(knock).tools()
     const shown = server === undefined ? tools : tools.filter((tool) => tool.server === server)
     return json(`{"tools":[${shown.flatMap(withServer).join(',')}]}`)
   }
@@ -60,10 +60,10 @@ export class Rest {
    *
    * @throws {GatewayError} for what it refuses.
    */
-  async call(request: Request, entrance: Entrance, principal: Principal): Promise<Response> {
-    const { name, params } = parseCall(await readJson(request, this.#options().maxBodySize))
+  async call(request: Request, knock: Knock): Promise<Response> {
+    const { name, params } = parseCall(await knock.body(this.#options().maxBodySize))
     this.#sessions.admit()
-    const client = this.#client(entrance, principal)
+    const client = this.#client(knock)
     const tools = await client.tools()
     if (!tools.some((tool) => tool.name === name)) {
       return json(JSON.stringify({ error: `Tool ${name} not found` }), 404)
@@ -78,8 +78,9 @@ export class Rest {
     }
   }
 
-  #client(entrance: Entrance, principal: Principal): RestClient {
-    const key = `${principal.id} ${entrance.key}`
+  #client({ entrance, principal }: Knock): RestClient {
+    // A login that ends takes along what is its own, and nothing of another of the same person.
+    const key = `${principal.id} ${principal.grantId ?? ''} ${entrance.key}`
     const known = this.#clients.get(key)
     if (known) return known
     const client = this.#sessions.open(entrance, principal, (endpoint) => {

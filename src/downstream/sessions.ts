@@ -22,6 +22,18 @@ export interface Entrance {
   endpoint(): Endpoint
 }
 
+/** A request at an entrance, and who sent it. */
+export interface Knock {
+  readonly entrance: Entrance
+  readonly principal: Principal
+  /**
+   * The text of its body. That takes as long as its client likes: afterwards, entrance and principal are as they are now.
+   *
+   * @throws {GatewayError} as `readJson` does; `unauthorized`, if nobody may come any more who could when it began.
+   */
+  body(limit: number): Promise<string>
+}
+
 /** What carries a session, and can tell whether its client is there. */
 export interface Carrier {
   readonly session: Pick<Session, 'id' | 'ended' | 'isWorking' | 'end'>
@@ -46,6 +58,7 @@ export class Sessions {
   readonly #opened = new Map<string, Opened>()
   readonly #timer: NodeJS.Timeout
   #draining = false
+  #revision = 0
 
   /** @param options as they are now. */
   constructor(options: () => SessionsOptions) {
@@ -107,10 +120,21 @@ export class Sessions {
     this.#draining = true
   }
 
+  /** The logins that they were opened with. */
+  get grantIds(): Set<string> {
+    return new Set([...this.#opened.values()].flatMap(({ principal }) => principal.grantId ?? []))
+  }
+
+  /** Another number each time that who may come, or where to, may have changed. */
+  get revision(): number {
+    return this.#revision
+  }
+
   /** Ends those that could not be opened any more. */
-  sift(isGood: (principal: Principal, entrance: Entrance) => boolean): void {
+  sift(isGood: (principal: Principal, entrance: Entrance) => boolean, reason: string): void {
+    this.#revision++
     for (const { carrier, entrance, principal } of this.#opened.values()) {
-      if (!isGood(principal, entrance)) carrier.session.end('the configuration has changed')
+      if (!isGood(principal, entrance)) carrier.session.end(reason)
     }
   }
 

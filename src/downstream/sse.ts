@@ -11,9 +11,9 @@ import type { Endpoint } from '../routing/endpoint.ts'
 import type { Id } from '../rpc/message.ts'
 import type { Transport } from '../rpc/peer.ts'
 import { Outlet, streamed } from './outlet.ts'
-import { accepts, parseMessages, readJson } from './request.ts'
+import { accepts, parseMessages } from './request.ts'
 import { Session } from './session.ts'
-import type { Carrier, Entrance, Sessions } from './sessions.ts'
+import type { Carrier, Knock, Sessions } from './sessions.ts'
 
 export interface SseOptions {
   /** Largest request body, in bytes. */
@@ -40,8 +40,7 @@ export class Sse {
    */
   open(
     request: Request,
-    entrance: Entrance,
-    principal: Principal,
+    { entrance, principal }: Knock,
     messagesAt: (session: string) => string,
   ): Response {
     if (!accepts(request.headers.get('accept') ?? '*/*', 'text/event-stream')) {
@@ -61,16 +60,11 @@ export class Sse {
    *
    * @throws {GatewayError} for what it refuses.
    */
-  async post(
-    request: Request,
-    id: string | null,
-    entrance: Entrance,
-    principal: Principal,
-  ): Promise<Response> {
+  async post(id: string | null, knock: Knock): Promise<Response> {
     if (!id) throw new GatewayError('session_required', 'Missing sessionId parameter')
-    const body = parseMessages(await readJson(request, this.#options().maxBodySize))
+    const body = parseMessages(await knock.body(this.#options().maxBodySize))
     this.#sessions.admit(body)
-    const stream = this.#sessions.find(SseStream, id, entrance, principal)
+    const stream = this.#sessions.find(SseStream, id, knock.entrance, knock.principal)
     if (!stream) {
       throw new GatewayError('session_unknown', 'Session not found', {
         hint: 'a session ends with its event stream: open another one',

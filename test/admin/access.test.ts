@@ -11,7 +11,7 @@ function refusal(
   headers: Record<string, string> = {},
   url = HERE,
 ): GatewayError | undefined {
-  const open: Visitor = { principal: ANONYMOUS, isOpen: true, peer: '127.0.0.1' }
+  const open: Visitor = { principal: ANONYMOUS, isOpen: true, isFronted: false, peer: '127.0.0.1' }
   try {
     admit(new Request(url, { headers }), { ...open, ...visitor })
     return undefined
@@ -125,4 +125,11 @@ describe('where everybody is anonymous', () => {
     expect(refusal({}, {}, url) === undefined).toBe(may)
     expect(refusal({}, { origin: new URL(url).origin }, url) === undefined).toBe(may)
   })
+})
+
+test('where the configuration says that others stand in front, nobody sits here', () => {
+  // A proxy on this machine that says nothing of itself, and writes Host anew, is what this looks like.
+  const error = refusal({ isFronted: true })
+  expect(error?.status).toBe(403)
+  expect(error?.message).toContain('names a proxy')
 })

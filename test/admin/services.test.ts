@@ -74,7 +74,12 @@ const server = Bun.serve({
       const principal = isOpen
         ? undefined
         : ((await guard.identify(request.headers, undefined, '')) as Principal)
-      admit(request, { principal, isOpen, peer: server.requestIP(request)?.address })
+      admit(request, {
+        principal,
+        isOpen,
+        isFronted: false,
+        peer: server.requestIP(request)?.address,
+      })
       const name = decodeURIComponent(new URL(request.url).pathname.split('/')[3] ?? '')
       if (request.method === 'POST') return await putService(services, request)
       if (request.method === 'DELETE') return await removeService(services, request, name)

@@ -10,8 +10,9 @@ import { join } from 'node:path'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
-import { type Folder, folder, type Options, ROOT, start } from '../lifecycle/program.ts'
+import { type Folder, folder, type Options, ROOT, run, start } from '../lifecycle/program.ts'
 import { INITIALIZE, post, request } from '../support/http.ts'
+import { Person } from '../support/person.ts'
 import { startServer } from '../support/remote-servers.ts'
 
 const EVERYTHING = join(ROOT, 'test/support/servers/everything.ts')
@@ -21,6 +22,11 @@ const TEXT = 'This is a simple text response for testing.'
 async function manual(name: string): Promise<string> {
   const text = await Bun.file(join(import.meta.dir, 'golden', `${name}.txt`)).text()
   return text.split('\n--------------------\n')[0]!
+}
+
+/** The same, with what it keeps in a folder of ours: the root of this machine is nobody's to write to. */
+async function ofManual(name: string): Promise<string> {
+  return (await manual(name)).replaceAll('"/custom/', '"custom/')
 }
 
 /** The warnings that a golden file ends with. */
@@ -52,6 +58,8 @@ async function gateway(where: Folder, env: Options['env'] = {}) {
   return {
     at,
     banner: program.stdout.text,
+    /** Waits for a line of the log. */
+    logged: (line: RegExp) => program.stderr.until(line),
     warnings: printed.filter((line) => line.startsWith('warning: ')),
     [Symbol.asyncDispose]: () => program[Symbol.asyncDispose](),
   }
@@ -96,11 +104,85 @@ const callOf = (name: string, token?: string): RequestInit => ({
   body: JSON.stringify({ name }),
 })
 
+/** A client as the older proxy has kept it. It registered itself there. */
+const CLAUDE = {
+  id: 'a-client-of-thirty-two-characters',
+  back: 'https://claude.ai/api/mcp/auth_callback',
+}
+const LOGIN = {
+  ...{ Token: 'access-'.padEnd(48, 'a'), RefreshToken: 'refresh-'.padEnd(48, 'r') },
+  ...{ ClientID: CLAUDE.id, Scope: 'mcp', Resource: 'https://mcp.example.com/fetch' },
+  ...{ ExpiresAt: '2125-06-01T00:00:00Z', Username: 'admin' },
+}
+const KEPT = {
+  clients: {
+    [CLAUDE.id]: {
+      ...{ client_id: CLAUDE.id, client_secret: 's'.repeat(48), redirect_uris: [CLAUDE.back] },
+      ...{ grant_types: ['authorization_code'], client_id_issued_at: '2025-06-01T00:00:00Z' },
+      client_name: 'Claude',
+    },
+  },
+  accessTokens: { [LOGIN.Token]: LOGIN },
+  savedAt: '2025-06-01T00:00:00Z',
+}
+
+type At = (path: string) => URL
+
+const register = (at: At, headers: Record<string, string> = {}) =>
+  json(at('/oauth/register'), {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify({
+      ...{ client_name: 'Claude', redirect_uris: [CLAUDE.back] },
+      token_endpoint_auth_method: 'none',
+    }),
+  })
+
+/**
+ * The token that a client has for a resource, after the admin of the example has logged in and agreed.
+ *
+ * Everything is at the loopback: there is no proxy before us that would make it what it is called.
+ */
+async function logIn(
+  at: At,
+  client: typeof CLAUDE,
+  base: string,
+  path: string,
+  password = 'password123',
+): Promise<string> {
+  const resource = base + path
+  const verifier = 'a-verifier-of-forty-three-characters-or-more'
+  const challenge = new Bun.CryptoHasher('sha256').update(verifier).digest('base64url')
+  const query = new URLSearchParams({
+    ...{ response_type: 'code', client_id: client.id, redirect_uri: client.back, resource },
+    ...{ code_challenge: challenge, code_challenge_method: 'S256', scope: 'mcp', state: 'st' },
+  })
+  const { host } = new URL(base)
+  const here = (url: string | URL | Request, init: RequestInit = {}) => {
+    const { pathname, search } = new URL(`${url}`)
+    const headers = new Headers(init.headers)
+    headers.set('host', host)
+    return fetch(at(pathname + search), { ...init, headers })
+  }
+  const person = new Person('admin', password, here as typeof fetch)
+  const back = await person.authorize(`${base}/oauth/authorize?${query}`)
+  expect(back.origin + back.pathname).toBe(client.back)
+  const { status, body } = await json(at('/oauth/token'), {
+    method: 'POST',
+    body: new URLSearchParams({
+      ...{ grant_type: 'authorization_code', client_id: client.id, redirect_uri: client.back },
+      ...{ code: back.searchParams.get('code')!, code_verifier: verifier, resource },
+    }),
+  })
+  expect([status, body.token_type]).toEqual([200, 'Bearer'])
+  return `${body.access_token}`
+}
+
 const ANSWER = [{ type: 'text', text: TEXT }]
 const isTold = { error: expect.any(String) }
 
 test('mcp-proxy: the example of its manual starts, and each server asks for its tokens', async () => {
-  await using where = await place(await manual('mcp-proxy-readme'), 'npx', 'uvx')
+  await using where = await place(await ofManual('mcp-proxy-readme'), 'npx', 'uvx')
   await using running = await gateway(where)
   const { at } = running
   expect(running.warnings).toEqual(await expectedWarnings('mcp-proxy-readme'))
@@ -140,15 +222,97 @@ test('mcp-proxy: the example of its manual starts, and each server asks for its 
   expect(await json(at('/tools/call'), call)).toMatchObject({ status: 401, body: isTold })
 })
 
-test('mcp-proxy: without tokens its example with logins lets only this machine in', async () => {
-  await using where = await place(await manual('mcp-proxy-oauth'), 'docker')
+test('mcp-proxy: what the example of its manual has kept is taken over, and people log in', async () => {
+  await using where = await place(await ofManual('mcp-proxy-readme'), 'npx', 'uvx')
+  const kept = join(where.path, 'custom/path/oauth/oauth_clients.json')
+  await Bun.write(kept, JSON.stringify(KEPT))
   await using running = await gateway(where)
-  expect(running.warnings).toEqual(await expectedWarnings('mcp-proxy-oauth'))
-  expect(running.banner).toContain('not listening on 0.0.0.0')
-  for (const path of ['/neo4j-memory/mcp', '/neo4j-memory/sse', '/mcp', '/sse']) {
-    await using client = await dial(running.at(path))
-    expect(await client.call('test_simple_text')).toEqual(ANSWER)
+  const { at } = running
+
+  await running.logged(/oauth_clients\.json: took over 1 clients and 1 logins, left out 0/)
+  const [told] = await running.logged(/"admin\W+user\W+ the configuration holds the password.*\n/)
+  expect(told).not.toMatch(/password123|mypassword/)
+  const { status, body } = await register(at)
+  expect([status, body.error]).toEqual([403, 'access_denied'])
+  const forged = await register(at, { 'x-forwarded-for': '34.162.46.92' })
+  expect(forged.status).toBe(403)
+
+  const BASE = 'https://mcp.example.com'
+  const challenged = await fetch(at('/github/mcp'), { method: 'POST' })
+  const named = `${BASE}/.well-known/oauth-protected-resource/github/mcp`
+  expect(challenged.headers.get('www-authenticate')).toContain(`resource_metadata="${named}"`)
+  expect((await json(at(new URL(named).pathname))).body).toMatchObject({
+    resource: `${BASE}/github/mcp`,
+    authorization_servers: [BASE],
+  })
+
+  const token = await logIn(at, CLAUDE, BASE, '/github/mcp')
+  await using client = await dial(at('/github/mcp'), token)
+  expect(await client.call('test_simple_text')).toEqual(ANSWER)
+  expect(await knock(at('/fetch/mcp'), token)).toBe(401)
+
+  await using before = await dial(at('/fetch/mcp'), LOGIN.Token)
+  expect(await before.call('test_simple_text')).toEqual(ANSWER)
+  expect(await knock(at('/github/mcp'), LOGIN.Token)).toBe(401)
+  expect(await Bun.file(kept).json()).toEqual(KEPT)
+
+  const failing = logIn(at, CLAUDE, BASE, '/github/mcp', 'password1234')
+  await expect(failing).rejects.toThrow(/Sign in|Log in/i)
+})
+
+test('mcp-proxy: without "allowedIPs" clients register, and people use what filters leave them', async () => {
+  const config = {
+    mcpProxy: {
+      ...{ baseURL: 'https://mcp.example.com/gw', addr: ':9090', type: 'sse' },
+      options: {
+        oauth2: { enabled: true, users: { admin: 'password123' }, persistenceDir: 'kept' },
+      },
+    },
+    mcpServers: {
+      github: { command: 'npx', inheritEnv: true },
+      fetch: {
+        ...{ command: 'uvx', inheritEnv: true },
+        options: { userFilter: { mode: 'Block', list: ['admin'] } },
+      },
+    },
   }
+  await using where = await place(config, 'npx', 'uvx')
+  await using running = await gateway(where)
+  const { at } = running
+  expect(running.warnings).toEqual([
+    expect.stringContaining('c.json:5: mcpProxy.type: mcp-proxy ignores "oauth2"'),
+    expect.stringMatching(/mcpServers\.fetch\.options\.userFilter: limits who .* may use: fetch/),
+  ])
+  const BASE = 'https://mcp.example.com/gw'
+  for (const path of ['/gw/github/sse', '/github/mcp', '/fetch/mcp', '/mcp', '/sse']) {
+    expect([path, await knock(at(path))]).toEqual([path, 401])
+  }
+  const { status, body } = await register(at)
+  expect(status).toBe(201)
+  const registered = { id: `${body.client_id}`, back: CLAUDE.back }
+  for (const path of ['/github/mcp', '/github/sse']) {
+    const token = await logIn(at, registered, BASE, path)
+    await using client = await dial(at(`/gw${path}`), token)
+    expect(await client.call('test_simple_text')).toEqual(ANSWER)
+    expect(await knock(at('/fetch/mcp'), token)).toBe(401)
+  }
+  const everywhere = await logIn(at, registered, BASE, '/mcp')
+  const tools = await json(at('/tools'), { headers: bearer(everywhere) })
+  expect(new Set(toolsOf(tools).map(({ serverName }) => serverName))).toEqual(new Set(['github']))
+  expect(await Bun.file(join(where.path, 'kept/mcp-gateway.sqlite')).exists()).toBe(true)
+})
+
+test('mcp-proxy: its example with logins, once converted, starts without a word of it', async () => {
+  await using where = await place(await ofManual('mcp-proxy-readme'), 'npx', 'uvx')
+  const { code, stdout, stderr } = await run(['convert', 'c.json'], { in: where })
+  expect(code).toBe(0)
+  expect(stderr.trimEnd().split('\n')).toEqual(await expectedWarnings('mcp-proxy-readme'))
+  await Bun.write(join(where.path, 'c.json'), stdout)
+  await using running = await gateway(where)
+  expect(running.warnings).toEqual([])
+  await using client = await dial(running.at('/fetch/mcp'), 'SpecificTokens')
+  expect(await client.call('test_simple_text')).toEqual(ANSWER)
+  expect((await register(running.at)).status).toBe(403)
 })
 
 test('mcp-proxy: its older format starts, and a token in a name is one in the URL', async () => {
@@ -293,8 +457,10 @@ test('the provider gateway: the examples of its manual start, and each service i
         timestamp: expect.any(String),
       })
       const { status, body } = await json(at('/config/services'))
-      expect(status).toBe(200)
-      expect(body.services).toMatchObject({ ecs: '/mcp/ecs', oss: '/mcp/oss' })
+      // Who has a URL elsewhere has a proxy in front, behind which everybody looks like somebody on this machine.
+      const isFronted = name === 'provider-readme-full'
+      expect(status).toBe(isFronted ? 403 : 200)
+      if (!isFronted) expect(body.services).toMatchObject({ ecs: '/mcp/ecs', oss: '/mcp/oss' })
     }
   } finally {
     await provider.stop(true)

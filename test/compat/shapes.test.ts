@@ -183,11 +183,11 @@ describe('who may come', () => {
   const empty = { ...A, options: { authTokens: [] } }
   const oauth2 = { enabled: true, users: { alice: 'hunter2' } }
 
-  test('an empty list opens nothing where there are to be logins', () => {
-    const { native, config } = proxy({ oauth2, authTokens: ['hunter2'] }, { a: empty, b: A })
+  test.each(['streamable-http', 'sse'])('an empty list opens nothing beside logins: %s', (type) => {
+    const { native, config } = proxy({ oauth2, authTokens: ['hunter2'] }, { a: empty, b: A }, type)
     expect(native).toMatchObject({
       mcpServers: { a: A, b: A },
-      auth: { tokens: [{ token: 'hunter2', servers: ['b'] }] },
+      auth: { oauth: { users: oauth2.users }, tokens: [{ token: 'hunter2', servers: ['b'] }] },
     })
     expect(config?.mcpServers.a?.public).toBe(false)
   })
@@ -198,9 +198,46 @@ describe('who may come', () => {
     expect(native).toMatchObject({ auth: { tokens: [{ token: 'hunter2', servers: ['b'] }] } })
   })
 
-  test('with SSE there never were logins, so it opens the server', () => {
-    const { config } = proxy({ oauth2, authTokens: ['hunter2'] }, { a: empty }, 'sse')
-    expect(config?.mcpServers.a?.public).toBe(true)
+  test('that tokens are good beside logins is told once, and only if there are any', () => {
+    const b = { ...A, options: { authTokens: ['hunter3'] } }
+    const both = proxy({ oauth2, authTokens: ['hunter2'] }, { a: A, b })
+    expect(both.warnings).toEqual([expect.stringMatching(/authTokens\[0\]: .* are good besides/)])
+    expect(proxy({ oauth2 }, { a: A }).warnings).toEqual([])
+    const sse = proxy({ oauth2, authTokens: ['hunter2'] }, { a: A }, 'sse')
+    expect(sse.warnings).toEqual([expect.stringContaining('mcpProxy.type: mcp-proxy ignores')])
+  })
+
+  test('a token in a name is good beside logins, and is not told', () => {
+    const { config, warnings } = proxy({ oauth2 }, { 'a/PathToken': A })
+    expect(config?.auth.tokens).toMatchObject([{ servers: ['a'] }])
+    expect(warnings).toEqual([expect.stringContaining('mcpServers["a/…"]: mcp-proxy takes no')])
+  })
+
+  test('with several filters each user has the servers that none of them keeps from them', () => {
+    const only = (...list: string[]) => ({ ...A, options: { userFilter: { mode: 'allow', list } } })
+    const not = (...list: string[]) => ({ ...A, options: { userFilter: { mode: 'block', list } } })
+    const users = { alice: 'hunter2', bob: 'hunter2', eve: 'hunter2' }
+    const servers = { a: only('alice', 'bob'), b: not('bob', 'eve'), c: not('eve'), 'd/Tok1': A }
+    const { config, warnings } = proxy({ oauth2: { enabled: true, users } }, servers)
+    expect(config?.auth.oauth?.users).toMatchObject({
+      bob: { servers: ['a', 'c', 'd'] },
+      eve: { servers: ['d'] },
+    })
+    expect(config?.auth.oauth?.users.alice).not.toHaveProperty('servers')
+    const told = warnings.filter((text) => text.includes('userFilter'))
+    expect(told).toEqual([expect.stringContaining('may use: a, b, c; in mcp-proxy')])
+    const nobody = { oauth2: { enabled: true, users: { eve: 'hunter2' } } }
+    const shut = proxy(nobody, { a: only('alice'), c: not('eve') })
+    expect(shut.config?.auth.oauth?.users.eve?.servers).toEqual([])
+  })
+
+  test('no user is called as something that every object has', () => {
+    for (const name of ['constructor', '__proto__']) {
+      const users = JSON.parse(`{"${name}": "hunter2", "alice": "hunter2"}`)
+      const { faults } = proxy({ oauth2: { enabled: true, users } }, { a: A })
+      expect(faults).toEqual([expect.stringMatching(`users.${name}: is a reserved name; choose`)])
+    }
+    expect(({} as Record<string, unknown>).password).toBeUndefined()
   })
 
   test('a server that is disabled keeps its tokens', () => {

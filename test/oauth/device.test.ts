@@ -18,18 +18,20 @@ function newDevices() {
   return { devices, grants, clock, store, poll }
 }
 
+const HOME = '192.0.2.1'
+
 describe('a user code', () => {
   test('has eight letters of which no word can be made', async () => {
     const { devices } = newDevices()
     for (let i = 0; i < 20; i++) {
-      const { userCode } = await devices.begin(REQUEST)
+      const { userCode } = await devices.begin(REQUEST, `${i}`)
       expect(userCode).toMatch(/^[BCDFGHJKLMNPQRSTVWXZ]{4}-[BCDFGHJKLMNPQRSTVWXZ]{4}$/)
     }
   })
 
   test('is understood however it is typed', async () => {
     const { devices } = newDevices()
-    const { userCode } = await devices.begin(REQUEST)
+    const { userCode } = await devices.begin(REQUEST, HOME)
     const plain = userCode.replace('-', '')
     for (const typed of [userCode, plain, plain.toLowerCase(), ` ${plain.split('').join(' ')}\n`]) {
       expect(await devices.pending(typed, 'user:alice')).toEqual({
@@ -41,7 +43,7 @@ describe('a user code', () => {
 
   test('cannot be guessed for long, and others may still try', async () => {
     const { devices, clock } = newDevices()
-    const { userCode } = await devices.begin(REQUEST)
+    const { userCode } = await devices.begin(REQUEST, HOME)
     for (let i = 0; i < 10; i++) {
       expect(await devices.pending('BBBB-BBBB', 'user:eve')).toBeUndefined()
     }
@@ -55,7 +57,7 @@ describe('a user code', () => {
 
   test('is settled once', async () => {
     const { devices } = newDevices()
-    const { userCode } = await devices.begin(REQUEST)
+    const { userCode } = await devices.begin(REQUEST, HOME)
     expect(await devices.deny(userCode)).toBe(true)
     expect(await devices.approve(userCode, ALICE)).toBe(false)
     expect(await devices.pending(userCode, 'user:alice')).toBeUndefined()
@@ -64,7 +66,7 @@ describe('a user code', () => {
 
   test('lies nowhere, nor does the device code', async () => {
     const { devices, store } = newDevices()
-    const { userCode, deviceCode } = await devices.begin(REQUEST)
+    const { userCode, deviceCode } = await devices.begin(REQUEST, HOME)
     const kept = JSON.stringify(await Array.fromAsync(store.list('devices')))
     expect(kept).not.toContain(userCode.replace('-', ''))
     expect(kept).not.toContain(deviceCode.slice(15, 35))
@@ -77,7 +79,7 @@ describe('a device that asks', () => {
     ['an admin', BOSS, ['mcp', 'admin']],
   ])('gets what %s may give', async (_, person, scopes) => {
     const { devices, grants, poll } = newDevices()
-    const { userCode, deviceCode } = await devices.begin(REQUEST)
+    const { userCode, deviceCode } = await devices.begin(REQUEST, HOME)
     await devices.approve(userCode, person)
     const { accessToken } = await poll(deviceCode)
     expect(await grants.find(accessToken)).toMatchObject({
@@ -90,7 +92,7 @@ describe('a device that asks', () => {
 
   test('gets tokens once, however many ask at once', async () => {
     const { devices, grants, poll } = newDevices()
-    const { userCode, deviceCode } = await devices.begin(REQUEST)
+    const { userCode, deviceCode } = await devices.begin(REQUEST, HOME)
     await devices.approve(userCode, ALICE)
     const asked = await Promise.allSettled(Array.from({ length: 10 }, () => poll(deviceCode)))
     expect(asked.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
@@ -99,7 +101,7 @@ describe('a device that asks', () => {
 
   test('has to wait longer when it asks too often', async () => {
     const { devices, clock, poll } = newDevices()
-    const { deviceCode } = await devices.begin(REQUEST)
+    const { deviceCode } = await devices.begin(REQUEST, HOME)
     expect(await refusalOf(poll(deviceCode))).toMatch(/^authorization_pending/)
     expect(await refusalOf(poll(deviceCode))).toMatch(/^slow_down/)
     clock.ahead += 5_000
@@ -110,7 +112,7 @@ describe('a device that asks', () => {
 
   test('is told that it was denied, once', async () => {
     const { devices, poll } = newDevices()
-    const { userCode, deviceCode } = await devices.begin(REQUEST)
+    const { userCode, deviceCode } = await devices.begin(REQUEST, HOME)
     await devices.deny(userCode)
     expect(await refusalOf(poll(deviceCode))).toMatch(/^access_denied/)
     expect(await refusalOf(poll(deviceCode))).toMatch(/^invalid_grant/)
@@ -118,7 +120,7 @@ describe('a device that asks', () => {
 
   test('is told that its time is over, also if somebody agreed too late', async () => {
     const { devices, clock, poll } = newDevices()
-    const { userCode, deviceCode } = await devices.begin(REQUEST)
+    const { userCode, deviceCode } = await devices.begin(REQUEST, HOME)
     clock.ahead += 600_000
     expect(await devices.pending(userCode, 'user:alice')).toBeUndefined()
     expect(await devices.approve(userCode, ALICE)).toBe(false)
@@ -131,7 +133,7 @@ describe('a device that asks', () => {
     ['nothing', () => ''],
   ])('with %s gets nothing', async (_, change) => {
     const { devices, poll } = newDevices()
-    const { userCode, deviceCode } = await devices.begin(REQUEST)
+    const { userCode, deviceCode } = await devices.begin(REQUEST, HOME)
     await devices.approve(userCode, ALICE)
     expect(await refusalOf(poll(change(deviceCode)))).toMatch(/^invalid_grant/)
     expect(await refusalOf(poll(deviceCode, 'other'))).toMatch(/^invalid_grant/)
@@ -139,10 +141,21 @@ describe('a device that asks', () => {
   })
 })
 
-test('no more than sixty devices begin in a minute', async () => {
-  const { devices, clock } = newDevices()
-  for (let i = 0; i < 60; i++) await devices.begin(REQUEST)
-  expect(await refusalOf(devices.begin(REQUEST))).toMatch(/^temporarily_unavailable/)
-  clock.ahead += 60_000
-  expect(await devices.begin(REQUEST)).toBeDefined()
+describe('devices that begin', () => {
+  test('from one address are ten at once, and ten in a minute; others do not suffer from it', async () => {
+    const { devices, clock } = newDevices()
+    for (let i = 0; i < 10; i++) await devices.begin(REQUEST, HOME)
+    expect(await refusalOf(devices.begin(REQUEST, HOME))).toMatch(/^temporarily_unavailable/)
+    expect(await devices.begin(REQUEST, 'elsewhere')).toBeDefined()
+    clock.ahead += 6_000
+    expect(await devices.begin(REQUEST, HOME)).toBeDefined()
+  })
+
+  test('are six hundred in a minute, from wherever', async () => {
+    const { devices, clock } = newDevices()
+    for (let i = 0; i < 600; i++) await devices.begin(REQUEST, `${i}`)
+    expect(await refusalOf(devices.begin(REQUEST, 'one more'))).toMatch(/^temporarily_unavailable/)
+    clock.ahead += 60_000
+    expect(await devices.begin(REQUEST, 'one more')).toBeDefined()
+  })
 })

@@ -325,7 +325,9 @@ describe('revoking', () => {
     const { accessToken, refreshToken } = await logIn(grants)
     for (const token of [accessToken, refreshToken])
       await grants.revoke({ token, clientId: 'other' })
-    for (const token of ['', 'x', 'A'.repeat(48)])
+    // Whoever has seen the id of a grant can make up what names it.
+    const made = accessToken.slice(0, -43) + 'A'.repeat(43)
+    for (const token of ['', 'x', 'A'.repeat(48), made])
       await grants.revoke({ token, clientId: 'editor' })
     expect(await grants.find(accessToken)).toBeDefined()
     expect(revoked).toEqual([])

@@ -167,6 +167,14 @@ describe('whoever fails too often', () => {
     expect(refusal(await people.login('ann', 'correct', { address: undefined }))).toBe('let in')
   })
 
+  test('is stopped by the network that they have, where addresses cost nothing', async () => {
+    const { people } = counted()
+    const from = (i: number, net = 1) => ({ address: `2001:db8:0:${net}::${i.toString(16)}` })
+    for (let i = 0; i < 30; i++) await people.login(`user${i}`, 'x', from(i))
+    expect(refusal(await people.login('ann', 'correct', from(99)))).toBe('throttled')
+    expect(refusal(await people.login('ann', 'correct', from(99, 2)))).toBe('let in')
+  })
+
   test('cannot make up for it with an account of their own', async () => {
     const { people } = counted()
     for (let i = 0; i < 30; i++) {

@@ -75,7 +75,7 @@ const server = Bun.serve({
   routes: {
     '/token': (request) => giveTokens(request, desk),
     '/revoke': (request) => takeTokenBack(request, desk),
-    '/device': (request) => beginDevice(request, desk),
+    '/device': (request) => beginDevice(request, desk, '192.0.2.1'),
     '/introspect': (request) => introspect(request, principal, desk),
   },
   error: (error) =>

@@ -4,6 +4,7 @@ import type { Draft } from '../draft.ts'
 import { listenAddress } from './address.ts'
 import { milliseconds } from './duration.ts'
 import { type Environment, format, type Root } from './format.ts'
+import { adaptLogins, hasLogins, tellOfBoth } from './logins.ts'
 import { LESS_ENVIRONMENT, setOurs } from './ours.ts'
 import { adaptServer, type Entry, entriesOf, isCommand, isTimed } from './proxied.ts'
 import { PROXY_FILE, type ProxyFile, type ProxyOptions } from './proxyfile.ts'
@@ -43,8 +44,9 @@ function adapt(file: ProxyFile, draft: Draft, env: Environment): void {
     if (!adapted.has(entry.name)) adaptServer(entry, inherited, draft)
     adapted.add(entry.name)
   }
-  const hasLogins = (options.oauth2?.enabled ?? false) && file.mcpProxy?.type === 'streamable-http'
-  adaptTokens(entries, { ...tokensOf(file), hasLogins }, draft)
+  adaptLogins(file, entries, draft)
+  adaptTokens(entries, { ...tokensOf(file), hasLogins: hasLogins(file) }, draft)
+  tellOfBoth(file, draft)
 
   tellOfOptions(options, optionsAt, draft)
   tellOfServers(entries, draft)
@@ -116,20 +118,11 @@ function withoutTwins(entries: readonly Entry[], draft: Draft): Entry[] {
 }
 
 function tellOfOptions(options: ProxyOptions, at: Path, draft: Draft): void {
-  for (const key of ['toolFilter', 'disabled'] as const) {
+  for (const key of ['toolFilter', 'userFilter', 'disabled'] as const) {
     if (!options[key]) continue
     draft.warn([...at, key], 'is not inherited by servers, nor is it by mcp-proxy; write it there')
   }
-  if (options.userFilter) draft.warn([...at, 'userFilter'], NO_USER_FILTER)
-  if (options.oauth2?.enabled) {
-    const what =
-      'logins are not available yet: until they are, tokens of "authTokens" are what lets clients in, and without any only clients on this machine may come'
-    draft.warn([...at, 'oauth2'], what)
-  }
 }
-
-const NO_USER_FILTER =
-  'limits nobody: there are no logins yet (nor does it limit anybody in mcp-proxy)'
 
 function tellOfServers(entries: readonly Entry[], draft: Draft): void {
   const tell = (
@@ -151,11 +144,6 @@ function tellOfServers(entries: readonly Entry[], draft: Draft): void {
     ({ options }) => options.oauth2,
     ({ optionsAt }) => [...optionsAt, 'oauth2'],
     () => 'has no effect at a server, nor has it in mcp-proxy; it belongs in "mcpProxy.options"',
-  )
-  tell(
-    ({ options }) => options.userFilter,
-    ({ optionsAt }) => [...optionsAt, 'userFilter'],
-    () => NO_USER_FILTER,
   )
   tell(
     (entry) => !isTimed(entry) && hasTimeout(entry),

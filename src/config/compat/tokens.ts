@@ -14,7 +14,7 @@ export interface Defaults {
   inherited: Tokens
   /** Of the old format: added to what a server says. */
   added: Tokens
-  /** Whether there are logins. Where there are, an empty list leaves nobody in. */
+  /** Whether there are logins. Where there are, an empty list leaves in only who logs in. */
   hasLogins: boolean
 }
 

@@ -7,6 +7,15 @@ const proxy = (mcpProxy: object, mcpServers: object = {}) => ({
 })
 const options = (written: object, servers: object = {}) => proxy({ options: written }, servers)
 const own = (written: object) => proxy({}, { a: { ...REMOTE, options: written } })
+const filtered = (userFilter: object) =>
+  proxy(
+    {
+      type: 'streamable-http',
+      options: { oauth2: { enabled: true, users: { alice: 'hunter2', bob: 'hunter3' } } },
+    },
+    { a: { ...REMOTE, options: { userFilter } }, b: REMOTE },
+  )
+const users = (users: object) => ({ auth: { oauth: { users } } })
 
 export const PROXIED_OPTIONS: readonly Row[] = [
   {
@@ -141,10 +150,42 @@ export const PROXIED_OPTIONS: readonly Row[] = [
   },
   {
     key: 'mcpServers.*.options.userFilter.mode, mcpServers.*.options.userFilter.list',
-    is: 'changed because there are no users yet',
+    is: 'changed because it limits nobody where nobody logs in',
     written: own({ userFilter: { mode: 'allow', list: ['alice'] } }),
-    warning: /:9: mcpServers\.a\.options\.userFilter: limits nobody/,
+    becomes: a(REMOTE),
+    warning: /:9: mcpServers\.a\.options\.userFilter: limits nobody, because nobody logs in/,
   },
+  ...['allow', 'Allow'].map((mode) => ({
+    key: 'mcpServers.*.options.userFilter.mode, mcpServers.*.options.userFilter.list',
+    is: `changed because ${mode} does limit`,
+    written: filtered({ mode, list: ['alice', 'nobody'] }),
+    becomes: users({ alice: 'hunter2', bob: { password: 'hunter3', servers: ['b'] } }),
+    warning:
+      /:\d+: mcpServers\.a\.options\.userFilter: limits who .* use: a; in mcp-proxy it was to/,
+  })),
+  ...['block', 'BLOCK'].map((mode) => ({
+    key: 'mcpServers.*.options.userFilter.mode, mcpServers.*.options.userFilter.list',
+    is: `changed because ${mode} does limit`,
+    written: filtered({ mode, list: ['alice', 'Bob'] }),
+    becomes: users({ alice: { password: 'hunter2', servers: ['b'] }, bob: 'hunter3' }),
+    warning:
+      /:\d+: mcpServers\.a\.options\.userFilter: limits who .* use: a; in mcp-proxy it was to/,
+  })),
+  ...[[], null].map((list) => ({
+    key: 'mcpServers.*.options.userFilter.list',
+    is: 'changed because it names nobody',
+    written: filtered({ mode: 'allow', list }),
+    becomes: users({ alice: 'hunter2', bob: 'hunter3' }),
+    warning: /:\d+: mcpServers\.a\.options\.userFilter: names nobody in its "list", so everybody/,
+  })),
+  ...[{ mode: 'deny' }, {}].map((mode) => ({
+    key: 'mcpServers.*.options.userFilter.mode',
+    is: 'changed because what it means is not known',
+    written: filtered({ ...mode, list: ['alice'] }),
+    becomes: users({ alice: 'hunter2', bob: 'hunter3' }),
+    warning:
+      /:\d+: mcpServers\.a\.options\.userFilter(\.mode)?: the mode is neither .* so everybody who/,
+  })),
   {
     key: 'mcpServers.*.options.disabled',
     is: 'kept',

@@ -6,6 +6,9 @@ const proxy = (mcpProxy: object, mcpServers: object = {}) => ({
   mcpServers,
 })
 const options = (written: object, servers: object = {}) => proxy({ options: written }, servers)
+const oauth2 = { enabled: true, users: { alice: 'hunter2' } }
+const logins = (written: object) =>
+  proxy({ type: 'streamable-http', options: { oauth2: { enabled: true, ...written } } })
 
 export const PROXY: readonly Row[] = [
   {
@@ -124,46 +127,126 @@ export const PROXY: readonly Row[] = [
     becomes: { auth: { tokens: [{ token: 'hunter3', servers: ['a'] }] } },
     warning: /:6: mcpProxy\.options\.authTokens\[0\]: is good for no server/,
   },
-  ...['toolFilter', 'disabled'].map((key) => ({
+  ...Object.entries({
+    toolFilter: { mode: 'block', list: ['x'] },
+    userFilter: { mode: 'block', list: ['x'] },
+    disabled: true,
+  }).map(([key, value]) => ({
     key:
       key === 'disabled'
         ? 'mcpProxy.options.disabled'
-        : 'mcpProxy.options.toolFilter.mode, mcpProxy.options.toolFilter.list',
+        : `mcpProxy.options.${key}.mode, mcpProxy.options.${key}.list`,
     is: 'changed because nobody inherits it',
-    written: options(
-      { [key]: key === 'disabled' || { mode: 'block', list: ['x'] } },
-      { a: REMOTE },
-    ),
-    warning: new RegExp(`:5: mcpProxy.options.${key}: is not inherited by servers`),
+    written: options({ [key]: value, oauth2 }, { a: REMOTE }),
+    becomes: { mcpServers: { a: REMOTE }, auth: { oauth: { users: oauth2.users } } },
+    lacks: 'disabled',
+    warning: new RegExp(`:\\d+: mcpProxy.options.${key}: is not inherited by servers`),
   })),
   {
-    key: 'mcpProxy.options.userFilter.mode, mcpProxy.options.userFilter.list',
-    is: 'changed because there are no users yet',
-    written: options({ userFilter: { mode: 'allow', list: ['alice'] } }),
-    warning: /:5: mcpProxy\.options\.userFilter: limits nobody/,
-  },
-  {
     key: ['enabled', 'users', 'persistenceDir', 'allowedIPs', 'tokenExpirationMinutes']
-      .concat('disableTokenExpiration', 'templateDir')
+      .concat('templateDir')
       .map((key) => `mcpProxy.options.oauth2.${key}`)
       .join(', '),
-    is: 'changed because there are no logins yet',
-    written: options({
-      oauth2: {
-        ...{
-          enabled: true,
-          users: { alice: 'hunter2' },
-          persistenceDir: '/x',
-          allowedIPs: ['1.1.1.1'],
-        },
-        ...{ tokenExpirationMinutes: 60, disableTokenExpiration: true, templateDir: '/y' },
-      },
+    is: 'kept: these are logins, and oauth_clients.json of that directory is taken over',
+    written: logins({
+      ...{ users: { alice: 'hunter2', 'bob@a.example': '${UNSET:-hunter2}' } },
+      ...{ persistenceDir: '/x', templateDir: '/y' },
+      ...{ allowedIPs: ['1.1.1.1', '2001:db8::1'], tokenExpirationMinutes: 5 },
     }),
-    warning: /:5: mcpProxy\.options\.oauth2: logins are not available yet/,
+    becomes: {
+      gateway: { dataDir: '/x' },
+      auth: {
+        oauth: {
+          ...{ users: { alice: 'hunter2', 'bob@a.example': '${UNSET:-hunter2}' } },
+          ...{ templateDir: '/y', allowedIPs: ['1.1.1.1', '2001:db8::1'] },
+          tokenExpirationMinutes: 5,
+        },
+      },
+    },
   },
   {
-    key: 'mcpProxy.options.oauth2.enabled',
-    is: 'kept when it is false',
-    written: options({ oauth2: { enabled: false, users: { alice: 'hunter2' } } }),
+    key: 'mcpProxy.options.oauth2.persistenceDir',
+    is: 'changed because "gateway.dataDir" is written, too',
+    written: {
+      ...logins({ persistenceDir: '/x', users: oauth2.users }),
+      gateway: { dataDir: '/z' },
+    },
+    becomes: { gateway: { dataDir: '/z' } },
+    warning:
+      /:8: mcpProxy\.options\.oauth2\.persistenceDir: is not looked at, .*oauth_clients\.json/,
   },
+  {
+    key: 'mcpProxy.options.oauth2.persistenceDir, mcpProxy.options.oauth2.templateDir',
+    is: 'kept when they are empty',
+    written: logins({ users: oauth2.users, persistenceDir: '', templateDir: '' }),
+  },
+  ...[0, -1, undefined].map((tokenExpirationMinutes) => ({
+    key: 'mcpProxy.options.oauth2.tokenExpirationMinutes',
+    is: `kept when it is ${tokenExpirationMinutes}, which is an hour`,
+    written: logins({ users: oauth2.users, tokenExpirationMinutes }),
+    becomes: { auth: { oauth: { users: oauth2.users } } },
+  })),
+  {
+    key: 'mcpProxy.options.oauth2.tokenExpirationMinutes',
+    is: 'refused because there are no parts of it',
+    written: logins({ users: oauth2.users, tokenExpirationMinutes: 1.5 }),
+    fault: /:\d+: mcpProxy\.options\.oauth2\.tokenExpirationMinutes: must be a whole number/,
+  },
+  {
+    key: 'mcpProxy.options.oauth2.disableTokenExpiration',
+    is: 'changed because tokens expire',
+    written: logins({ users: oauth2.users, disableTokenExpiration: true }),
+    warning: /:\d+: mcpProxy\.options\.oauth2\.disableTokenExpiration: tokens expire/,
+  },
+  {
+    key: 'mcpProxy.options.oauth2.disableTokenExpiration',
+    is: 'kept when it is false',
+    written: logins({ users: oauth2.users, disableTokenExpiration: false }),
+  },
+  ...[{}, { users: {} }, { users: null }].map((none) => ({
+    key: 'mcpProxy.options.oauth2.users',
+    is: 'changed because nobody can log in',
+    written: logins(none),
+    becomes: { auth: { oauth: {} } },
+    warning: /:\d+: mcpProxy\.options\.oauth2: has no "users", so nobody can log in; write/,
+  })),
+  {
+    key: 'mcpProxy.options.oauth2.users',
+    is: 'refused because an empty password is none',
+    written: logins({ users: { alice: '' } }),
+    fault: /:\d+: mcpProxy\.options\.oauth2\.users\.alice\S* must not be empty/,
+  },
+  {
+    key: 'mcpProxy.options.oauth2.allowedIPs',
+    is: 'refused because a name is no address',
+    written: logins({ users: oauth2.users, allowedIPs: ['a.example'] }),
+    fault: /:\d+: mcpProxy\.options\.oauth2\.allowedIPs\[0\]: must be an IP address, or a range/,
+  },
+  ...[{ type: 'sse' }, {}].map(({ type }) => ({
+    key: 'mcpProxy.type, mcpProxy.options.oauth2.enabled',
+    is: `changed because logins hold for both transports, also with ${type ?? 'none written'}`,
+    written: proxy({ ...(type && { type }), options: { oauth2 } }),
+    becomes: { auth: { oauth: { users: oauth2.users } } },
+    warning: new RegExp(
+      `:\\d+: mcpProxy\\.${type ? 'type' : 'options\\.oauth2'}: mcp-proxy ignores "oauth2" unless`,
+    ),
+  })),
+  {
+    key: 'mcpProxy.options.oauth2.enabled, mcpProxy.options.authTokens',
+    is: 'changed because tokens are good besides logins',
+    written: proxy(
+      { type: 'streamable-http', options: { oauth2, authTokens: ['hunter2'] } },
+      { a: REMOTE },
+    ),
+    becomes: { auth: { oauth: { users: oauth2.users }, tokens: [{ token: 'hunter2' }] } },
+    warning: /:\d+: mcpProxy\.options\.authTokens\[0\]: mcp-proxy takes no tokens of "authTokens"/,
+  },
+  ...[false, null, undefined].map((enabled) => ({
+    key: 'mcpProxy.options.oauth2.enabled',
+    is: `kept when it is ${enabled}, and then nothing else of it counts`,
+    written: options({
+      oauth2: { enabled, users: { alice: 'hunter2' }, persistenceDir: '/x', allowedIPs: ['?'] },
+    }),
+    becomes: { gateway: { host: '0.0.0.0', port: 9090 } },
+  })),
 ]
