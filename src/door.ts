@@ -81,7 +81,7 @@ export function preflight(): Response {
 /** Lets the page at `origin`, which {@link Door} has let in, read the response. (CORS) */
 export function shared(response: Response, origin: string): Response {
   response.headers.set('access-control-allow-origin', origin)
-  response.headers.set('access-control-expose-headers', 'mcp-session-id')
+  response.headers.set('access-control-expose-headers', 'mcp-session-id, www-authenticate')
   response.headers.append('vary', 'origin')
   return response
 }
