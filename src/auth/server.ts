@@ -134,6 +134,15 @@ export class AuthorizationServer {
     return ended
   }
 
+  /**
+   * Whether what it keeps can be kept.
+   *
+   * @throws {StoreError} as a rejection, if not.
+   */
+  check(): Promise<void> {
+    return this.#store.update('imports', 'check', () => undefined)
+  }
+
   /** What is less safe than it could be. */
   get notes(): string[] {
     return passwordNotes(this.#config())

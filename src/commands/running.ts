@@ -75,6 +75,13 @@ export class Running implements Services {
   static async start(loaded: Loaded, settings: Settings): Promise<Running> {
     const Logins = await loginsFor(loaded.config)
     const running = new Running(loaded, await keptServices(settings), settings, Logins)
+    try {
+      await running.#authorization?.check()
+    } catch (error) {
+      // Better now than when the first client comes.
+      await running.stop()
+      throw error
+    }
     await running.#authorization?.import(settings.imports)
     return running
   }

@@ -11,6 +11,7 @@ import { Gateway } from '../gateway.ts'
 import { address, CertificateError } from '../port.ts'
 import { Seal } from '../store/seal.ts'
 import { defaultDirectory, SqliteStore } from '../store/sqlite.ts'
+import { StoreError } from '../store/store.ts'
 import { CONFIG_HELP, CONFIG_OPTIONS, loadNamed, warningLines } from './configuration.ts'
 import { allowManyFetches } from './fetches.ts'
 import { logLevel, readFlags, UsageError } from './flags.ts'
@@ -174,7 +175,7 @@ function portNumber(text: string): number {
 }
 
 function cannotListen(config: Config, error: unknown): string {
-  if (error instanceof CertificateError) return error.message
+  if (error instanceof CertificateError || error instanceof StoreError) return error.message
   const { host, port } = config.gateway
   const where = `${address(config)}:${port}`
   const { code, message } = toError(error) as NodeJS.ErrnoException

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:tes
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { Watchdog } from '../../src/upstream/watchdog.ts'
+import { until } from '../pool/gate.ts'
 import { type Folder, folder, isGone, Program, ROOT } from './program.ts'
 
 let place: Folder
@@ -267,9 +268,10 @@ describe('the watchdog', () => {
       const pid = watchdogOf(process.pid, others)!
       const environment = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0')
       expect(environment.map((text) => text.split('=')[0])).toEqual(['PATH', ''])
-      const files = readdirSync(`/proc/${pid}/fd`).map((fd) =>
-        readlinkSync(`/proc/${pid}/fd/${fd}`),
-      )
+      const held = () => readdirSync(`/proc/${pid}/fd`)
+      // What has just been started has its libraries open for a moment.
+      await until('it has started', () => held().length <= 3)
+      const files = held().map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`))
       expect(files).toEqual([expect.stringMatching(/^(socket|pipe):/), '/dev/null', '/dev/null'])
       expect(processes('pid', 'sess').find(([id]) => Number(id) === pid)?.[1]).toBe(String(pid))
       watchdog.close()

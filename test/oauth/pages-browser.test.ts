@@ -1,13 +1,21 @@
-/** What people see and do, in a real browser: with a keyboard, on a phone, in the dark, without JavaScript, and attacked. */
+/** What people see and do, in a real browser: with a keyboard, on a phone, in the dark, and without JavaScript. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { Page } from 'playwright-core'
-import { run } from '../lifecycle/program.ts'
 import { CERTIFICATE } from '../support/certificate.ts'
 import { VERIFIER } from './approvals.ts'
 import { legibilityOf } from './legible.ts'
-import { decide, EVIL, logIn, told, type Visitor, visitor, type World, world } from './visitor.ts'
+import {
+  decide,
+  logIn,
+  registered,
+  shows,
+  styleOf,
+  told,
+  type Visitor,
+  visitor,
+  type World,
+  world,
+} from './visitor.ts'
 
 setDefaultTimeout(60_000)
 
@@ -20,10 +28,6 @@ afterAll(() => w?.[Symbol.asyncDispose]())
 const textOf = async (page: Page) => {
   return ((await page.locator('main').textContent()) ?? '').replace(/\s+/g, ' ')
 }
-const styleOf = (page: Page, selector: string, name: string) => {
-  return page.evaluate<string>(`getComputedStyle(document.querySelector('${selector}')).${name}`)
-}
-const title = (page: Page) => page.getByRole('heading', { level: 1 }).textContent()
 
 async function redeem(code: string): Promise<{ access_token?: string }> {
   const response = await fetch(w.at('/oauth/token'), {
@@ -42,7 +46,7 @@ describe('someone', () => {
     await v.page.goto(w.authorize('editor', { resource: w.at('/files/mcp') }))
     expect(await textOf(v.page)).toMatch(/to let Editor use files/)
     await logIn(v.page, 'alice')
-    expect(await title(v.page)).toBe('Allow Editor?')
+    await shows(v.page, 'Allow Editor?')
     const asked = await textOf(v.page)
     expect(asked).toContain('Use files')
     expect(asked).not.toContain('search')
@@ -63,7 +67,7 @@ describe('someone', () => {
     expect(await v.page.getByLabel('Password').inputValue()).toBe('')
     expect(await v.page.locator(':focus').getAttribute('id')).toBe('password')
     await logIn(v.page, 'bob')
-    expect(await title(v.page)).toBe('Allow Editor?')
+    await shows(v.page, 'Allow Editor?')
     expect(v.complaints).toEqual([])
   })
 
@@ -89,7 +93,7 @@ describe('someone', () => {
     // On this computer it may be another program every time.
     for (const client of ['editor', 'editor']) {
       await v.page.goto(w.authorize(client))
-      expect(await title(v.page)).toBe('Allow Editor?')
+      await shows(v.page, 'Allow Editor?')
       await decide(v.page, 'Allow')
       await told(v.page)
     }
@@ -102,6 +106,7 @@ describe('someone', () => {
     await logIn(v.page, 'alice')
     await v.page.getByRole('button', { name: 'Not you?' }).click()
     await logIn(v.page, 'root')
+    await shows(v.page, 'Allow Other editor?')
     expect(await textOf(v.page)).toContain('You are root.')
   })
 
@@ -122,7 +127,7 @@ describe('someone', () => {
     await using v = await visitor(w)
     const params = `client_id=${encodeURIComponent('<b>x')}&redirect_uri=https://evil.example/`
     await v.page.goto(w.at(`/oauth/authorize?response_type=code&${params}`))
-    expect(await title(v.page)).toBe('This cannot go on')
+    await shows(v.page, 'This cannot go on')
     expect(await v.page.getByRole('link').count()).toBe(0)
     expect(v.complaints).toEqual([])
   })
@@ -131,18 +136,18 @@ describe('someone', () => {
     await using v = await visitor(w)
     const begun = await fetch(w.at('/oauth/device_authorization'), {
       method: 'POST',
-      body: new URLSearchParams({ client_id: await registered('A television') }),
+      body: new URLSearchParams({ client_id: await registered(w, 'A television') }),
     })
     const { user_code, verification_uri } = (await begun.json()) as Record<string, string>
     await v.page.goto(verification_uri!)
     await logIn(v.page, 'alice')
-    expect(await title(v.page)).toBe('Connect a device')
+    await shows(v.page, 'Connect a device')
     await v.page.getByLabel('Code').fill('BBBB-BBBB')
     await v.page.getByRole('button', { name: 'Continue' }).click()
     expect(await v.page.getByRole('alert').textContent()).toMatch(/No device waits/)
     await v.page.getByLabel('Code').fill(user_code!.toLowerCase().replace('-', ' '))
     await v.page.getByRole('button', { name: 'Continue' }).click()
-    expect(await title(v.page)).toBe('Allow A television?')
+    await shows(v.page, 'Allow A television?')
     expect(await textOf(v.page)).toContain(user_code!)
     await decide(v.page, 'Allow')
     await v.page.getByRole('heading', { name: 'Connected', exact: true }).waitFor()
@@ -156,12 +161,12 @@ describe('someone', () => {
     await logIn(v.page, 'dave', 'wrong')
     await v.page.getByRole('alert').waitFor()
     await v.page.goBack()
-    expect(await title(v.page)).toBe('Sign in')
+    await shows(v.page, 'Sign in')
     await logIn(v.page, 'dave')
-    expect(await title(v.page)).toBe('Allow Other editor?')
+    await shows(v.page, 'Allow Other editor?')
     await v.page.goBack()
     // They are logged in by now.
-    expect(await title(v.page)).toBe('Allow Other editor?')
+    await shows(v.page, 'Allow Other editor?')
     await decide(v.page, 'Allow')
     expect((await told(v.page)).state).toBe('back')
     await v.page.goBack()
@@ -190,16 +195,16 @@ describe('someone', () => {
     await v.page.goto(w.authorize('editor', { state: 'one' }))
     await second.goto(w.authorize('other', { state: 'two' }))
     await logIn(v.page, 'erin')
-    expect(await title(v.page)).toBe('Allow Editor?')
+    await shows(v.page, 'Allow Editor?')
     await logIn(second, 'erin')
-    expect(await title(second)).toBe('Allow Other editor?')
+    await shows(second, 'Allow Other editor?')
     await decide(second, 'Allow')
     expect((await told(second)).state).toBe('two')
     // The first was shown to who was logged in before that.
     await decide(v.page, 'Allow')
-    expect(await title(v.page)).toBe('Sign in')
+    await shows(v.page, 'Sign in')
     await logIn(v.page, 'erin')
-    expect(await title(v.page)).toBe('Allow Editor?')
+    await shows(v.page, 'Allow Editor?')
     await decide(v.page, 'Allow')
     expect((await told(v.page)).state).toBe('one')
     expect(v.complaints).toEqual([])
@@ -233,7 +238,7 @@ describe('someone', () => {
     await using v = await visitor(w, { javaScriptEnabled: false })
     await v.page.goto(w.authorize('other', { prompt: 'consent' }))
     await logIn(v.page, 'alice', 'wrong')
-    expect(await v.page.getByRole('alert').count()).toBe(1)
+    await v.page.getByRole('alert').waitFor()
     await logIn(v.page, 'alice')
     await decide(v.page, 'Allow')
     expect((await told(v.page)).code).toBeString()
@@ -261,21 +266,6 @@ test('over https cookies are kept that no other host can set, and the browser ta
   expect((await told(v.page)).code).toBeString()
   expect(v.complaints).toEqual([])
 })
-
-async function registered(name: string): Promise<string> {
-  const response = await fetch(w.at('/oauth/register'), {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({
-      client_name: name,
-      redirect_uris: [`${w.app}/callback`],
-      grant_types: ['authorization_code', 'urn:ietf:params:oauth:grant-type:device_code'],
-      token_endpoint_auth_method: 'none',
-    }),
-  })
-  expect(response.status).toBe(201)
-  return ((await response.json()) as { client_id: string }).client_id
-}
 
 /** Every page in turn, as the longest that it can become. */
 async function* everyPage({ page }: Visitor): AsyncGenerator<string> {
@@ -343,143 +333,4 @@ describe('every page', () => {
       expect(await v.page.locator('html').getAttribute('lang')).toBe('en')
     }
   })
-})
-
-describe('an attacker', () => {
-  const pwned = (page: Page) => page.evaluate("'pwned' in window")
-
-  test('cannot run a script by a name, or by anything that a request says', async () => {
-    await using v = await visitor(w)
-    const id = await registered(EVIL)
-    for (const client of ['evil', id]) {
-      await v.page.goto(
-        w.authorize(client, { state: EVIL, scope: `mcp ${EVIL}`, login_hint: EVIL }),
-      )
-      expect(await pwned(v.page)).toBe(false)
-      await logIn(v.page, EVIL.slice(0, 60), EVIL)
-      await v.page.getByRole('alert').waitFor()
-      expect(await pwned(v.page)).toBe(false)
-      await logIn(v.page, 'alice')
-      expect(await title(v.page)).toBe(`Allow ${EVIL}?`)
-      expect(await pwned(v.page)).toBe(false)
-      await v.context.clearCookies()
-    }
-    for (const name of [
-      'client_id',
-      'redirect_uri',
-      'response_type',
-      'resource',
-      'prompt',
-      'error',
-    ]) {
-      const params = new URLSearchParams(new URL(w.authorize('editor')).search)
-      params.set(name, EVIL)
-      params.delete(name === 'client_id' ? '' : 'state')
-      await v.page.goto(w.at(`/oauth/authorize?${params}`))
-      expect({ name, is: await pwned(v.page) }).toEqual({ name, is: false })
-    }
-    await v.page.goto(w.at(`/oauth/device?user_code=${encodeURIComponent(EVIL)}`))
-    await logIn(v.page, 'alice')
-    expect(await pwned(v.page)).toBe(false)
-    // Nothing had to be held back by the policy: there was nothing to run.
-    expect(v.complaints).toEqual([])
-  })
-
-  test('who got markup into a page could still run nothing there, nor send forms elsewhere', async () => {
-    await using v = await visitor(w)
-    await v.page.goto(w.authorize('editor'))
-    await v.page.evaluate(`
-      const add = (name, values) => document.body.append(Object.assign(document.createElement(name), values))
-      add('script', { textContent: 'window.pwned = 1' })
-      add('script', { src: '${w.app}/script.js' })
-      add('img', { src: '${w.app}/stolen' })
-      add('base', { href: '${w.app}' })
-      document.body.setAttribute('onclick', 'window.pwned = 2')
-      document.body.click()
-      const form = document.forms[0]
-      form.action = '${w.app}/stolen'
-      form.submit()`)
-    while (!v.complaints.some((text) => text.includes('form-action'))) {
-      await v.page.waitForEvent('console')
-    }
-    const said = v.complaints.join('\n')
-    expect(said).toMatch(/inline script/i)
-    expect(said).toMatch(/inline event handler/i)
-    expect(said).toContain(`${w.app}/script.js`)
-    expect(said).toContain(`${w.app}/stolen`)
-    expect(said).toContain('base-uri')
-    expect(await pwned(v.page)).toBe(false)
-    expect(v.page.url()).toStartWith(w.at('/oauth/authorize'))
-  })
-
-  test('cannot frame a page', async () => {
-    await using v = await visitor(w)
-    const frame = `<iframe src="${w.authorize('editor').replaceAll('&', '&amp;')}"></iframe>`
-    await v.page.goto(`${w.app}/${Buffer.from(frame).toString('base64url')}`)
-    const inside = v.page.frames()[1]!
-    expect(await inside.getByLabel('Password').count()).toBe(0)
-    expect(v.complaints.join()).toContain('frame-ancestors')
-  })
-
-  test('cannot send a form in the name of who is logged in', async () => {
-    await using v = await visitor(w)
-    await v.page.goto(w.authorize('editor', { prompt: 'consent' }))
-    await logIn(v.page, 'alice')
-    const sealed = await v.page.locator('input[name=form]').inputValue()
-    const form = `<form method="post" action="${w.at('/oauth/authorize')}">
-      <input name="form" value="${sealed}"><input name="decision" value="allow"><button>Win</button></form>`
-    await v.page.goto(`${w.app}/${Buffer.from(form).toString('base64url')}`)
-    await v.page.getByRole('button', { name: 'Win' }).click()
-    await v.page.getByRole('heading', { level: 1 }).waitFor()
-    expect(v.page.url()).toStartWith(w.at('/oauth/authorize'))
-    expect(await title(v.page)).toBe('This cannot go on')
-  })
-})
-
-test('templates are ejected, edited, broken and deleted while it runs', async () => {
-  await using v = await visitor(w)
-  const file = join(w.home.path, 'pages/oauth/authorize.html')
-  const open = async () => {
-    await v.page.goto(w.authorize('editor'))
-    return title(v.page)
-  }
-  const edit = async (from: string, to: string) => {
-    const text = await Bun.file(file).text()
-    expect(text).toContain(from)
-    await Bun.write(file, text.replaceAll(from, to))
-  }
-  expect(await open()).toBe('Sign in')
-  const { code, stdout } = await run(['--eject-templates-to', 'pages'], { in: w.home })
-  expect({ code, stdout }).toMatchObject({ code: 0 })
-  expect(await open()).toBe('Sign in')
-
-  await edit('<h1>Sign in</h1>', '<h1>Welcome to ACME</h1><script>window.ours = 1</script>')
-  expect(await open()).toBe('Welcome to ACME')
-  expect(await v.page.evaluate("'ours' in window")).toBe(true)
-  const again = await run(['--eject-templates-to', 'pages'], { in: w.home })
-  expect(again.code).not.toBe(0)
-  expect(await open()).toBe('Welcome to ACME')
-
-  await edit('</form>', '{{if .Nothing}}</form>')
-  expect(await open()).toBe('Welcome to ACME')
-  await w.program.stderr.until(/warn .*authorize\.html: line \d+: .*Nothing.*what was good last/)
-  expect(await open()).toBe('Welcome to ACME')
-  expect(w.program.stderr.text.match(/what was good last/g)).toHaveLength(1)
-  await logIn(v.page, 'alice')
-  expect(await title(v.page)).toBe('Allow Editor?')
-  await v.context.clearCookies()
-
-  await edit('{{if .Nothing}}</form>', '</form>')
-  await edit('ACME', 'ACME again')
-  expect(await open()).toBe('Welcome to ACME again')
-
-  await Bun.write(join(w.home.path, 'pages/oauth/style.css'), 'h1 { color: rgb(1, 2, 3) }')
-  await open()
-  const color = () => styleOf(v.page, 'h1', 'color')
-  expect(await color()).toBe('rgb(1, 2, 3)')
-
-  await rm(join(w.home.path, 'pages'), { recursive: true })
-  expect(await open()).toBe('Sign in')
-  expect(await color()).not.toBe('rgb(1, 2, 3)')
-  expect(v.complaints).toEqual([])
 })

@@ -149,3 +149,28 @@ export async function told(page: Page): Promise<Record<string, string>> {
   await page.getByRole('heading', { name: 'Back in the app' }).waitFor()
   return Object.fromEntries(new URL(page.url()).searchParams)
 }
+
+/** A program that registers itself, under any name. Its id. */
+export async function registered(w: World, name: string): Promise<string> {
+  const response = await fetch(w.at('/oauth/register'), {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({
+      client_name: name,
+      redirect_uris: [`${w.app}/callback`],
+      grant_types: ['authorization_code', 'urn:ietf:params:oauth:grant-type:device_code'],
+      token_endpoint_auth_method: 'none',
+    }),
+  })
+  if (response.status !== 201) throw new Error(await response.text())
+  return ((await response.json()) as { client_id: string }).client_id
+}
+
+/** Waits for a page with this heading: clicks return before the next page is there. */
+export async function shows(page: Page, title: string): Promise<void> {
+  await page.getByRole('heading', { level: 1, name: title, exact: true }).waitFor()
+}
+
+export function styleOf(page: Page, selector: string, name: string): Promise<string> {
+  return page.evaluate<string>(`getComputedStyle(document.querySelector('${selector}')).${name}`)
+}

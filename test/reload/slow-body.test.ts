@@ -1,6 +1,7 @@
 /** Who a request comes from is what holds when it is whole: a client may take its time with a body. */
 import { expect, test } from 'bun:test'
 import { connect } from 'node:net'
+import { until } from '../pool/gate.ts'
 import { withTools } from '../support/asking.ts'
 import { startGateway } from '../support/gateway.ts'
 import { ACCEPT, INITIALIZE, request } from '../support/http.ts'
@@ -48,7 +49,7 @@ test.each([
   const revoked = await slowly(gateway.url, path, body)
   gateway.apply(servers, {}, {}, { tokens: ['another token'] })
   expect(await revoked()).toBe(401)
-  expect((await gateway.gateway.status.x)!.active).toBe(0)
+  await until('nobody is served there', () => gateway.gateway.status.x!.active === 0)
 })
 
 test('a token that is good for less meanwhile sees less', async () => {

@@ -26,7 +26,10 @@ export function adaptLogins(file: ProxyFile, entries: readonly Entry[], draft: D
   const set = (key: string, value: unknown) => draft.set([...TO, key], value, [...AT, key])
   draft.set(TO, {}, AT)
   adaptUsers(oauth2, limitsOf(entries, draft), draft)
-  if (oauth2.allowedIPs && oauth2.allowedIPs.length > 0) set('allowedIPs', oauth2.allowedIPs)
+  if (oauth2.allowedIPs && oauth2.allowedIPs.length > 0) {
+    set('allowedIPs', oauth2.allowedIPs)
+    if (!gateway?.trustedProxies) draft.warn([...AT, 'allowedIPs'], SPOOFABLE)
+  }
   // To the program that this is written for, others than these say nothing.
   if (minutes && minutes > 0) set('tokenExpirationMinutes', minutes)
   set('templateDir', oauth2.templateDir || undefined)
@@ -51,6 +54,8 @@ function isStreamable({ mcpProxy }: ProxyFile): boolean {
   return mcpProxy?.type === 'streamable-http'
 }
 
+const SPOOFABLE =
+  'mcp-proxy believes whoever sends a header with an address, such as X-Forwarded-For; here only those that "gateway.trustedProxies" names are believed: write the addresses of your proxies there, if there are any'
 const EXPIRING =
   'tokens expire, by default after an hour: clients renew them by themselves, and a login ends after 30 days without use; for another time write "tokenExpirationMinutes"'
 const ELSEWHERE =

@@ -143,7 +143,7 @@ export const PROXY: readonly Row[] = [
     warning: new RegExp(`:\\d+: mcpProxy.options.${key}: is not inherited by servers`),
   })),
   {
-    key: ['enabled', 'users', 'persistenceDir', 'allowedIPs', 'tokenExpirationMinutes']
+    key: ['enabled', 'users', 'persistenceDir', 'tokenExpirationMinutes']
       .concat('templateDir')
       .map((key) => `mcpProxy.options.oauth2.${key}`)
       .join(', '),
@@ -151,14 +151,14 @@ export const PROXY: readonly Row[] = [
     written: logins({
       ...{ users: { alice: 'hunter2', 'bob@a.example': '${UNSET:-hunter2}' } },
       ...{ persistenceDir: '/x', templateDir: '/y' },
-      ...{ allowedIPs: ['1.1.1.1', '2001:db8::1'], tokenExpirationMinutes: 5 },
+      tokenExpirationMinutes: 5,
     }),
     becomes: {
       gateway: { dataDir: '/x' },
       auth: {
         oauth: {
           ...{ users: { alice: 'hunter2', 'bob@a.example': '${UNSET:-hunter2}' } },
-          ...{ templateDir: '/y', allowedIPs: ['1.1.1.1', '2001:db8::1'] },
+          templateDir: '/y',
           tokenExpirationMinutes: 5,
         },
       },
@@ -215,6 +215,13 @@ export const PROXY: readonly Row[] = [
     is: 'refused because an empty password is none',
     written: logins({ users: { alice: '' } }),
     fault: /:\d+: mcpProxy\.options\.oauth2\.users\.alice\S* must not be empty/,
+  },
+  {
+    key: 'mcpProxy.options.oauth2.allowedIPs',
+    is: 'changed because whoever sends a header is believed there',
+    written: logins({ users: oauth2.users, allowedIPs: ['1.1.1.1', '2001:db8::1'] }),
+    becomes: { auth: { oauth: { allowedIPs: ['1.1.1.1', '2001:db8::1'] } } },
+    warning: /:\d+: mcpProxy\.options\.oauth2\.allowedIPs: .*"gateway\.trustedProxies"/,
   },
   {
     key: 'mcpProxy.options.oauth2.allowedIPs',
