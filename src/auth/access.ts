@@ -5,7 +5,7 @@
  * second, and one in this process immediately. Of tokens only digests are remembered, and not of those that are not known;
  * but for a second, the tokens themselves: to digest one for each of many calls would cost as much as all else here.
  */
-import { digest } from './credential.ts'
+import { digest } from './grants/credential.ts'
 import type { Access } from './grants.ts'
 
 interface Checked {

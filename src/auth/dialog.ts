@@ -4,11 +4,11 @@
  * Every form comes to one place, and says itself what it is for: it is sealed, and none is taken that was not shown in this
  * browser, by us, within ten minutes.
  */
-import { Authorize, type AuthorizeParts } from './authorize.ts'
-import { type Browsers, isFromOurPages } from './browser.ts'
-import { DevicePages, type DeviceParts } from './device-pages.ts'
+import { Authorize, type AuthorizeParts } from './dialog/authorize.ts'
+import { type Browsers, isFromOurPages } from './dialog/browser.ts'
+import { DevicePages, type DeviceParts } from './dialog/device-pages.ts'
+import { FIELD, type Step, type Turn } from './dialog/login.ts'
 import type { Issuer } from './issuer.ts'
-import { FIELD, type Step, type Turn } from './login.ts'
 import { OAuthError } from './oauth-error.ts'
 import { readText } from './wire.ts'
 

@@ -5,7 +5,7 @@
  * whenever the process ends. What happens to a grant is decided in `grant.ts`.
  */
 import type { Store } from '../store/store.ts'
-import type { Scope } from './client.ts'
+import type { Scope } from './clients/client.ts'
 import {
   type CredentialKind,
   digest,
@@ -16,7 +16,7 @@ import {
   newSalt,
   type Shown,
   shown,
-} from './credential.ts'
+} from './grants/credential.ts'
 import {
   type Approval,
   type Binding,
@@ -35,9 +35,9 @@ import {
   refreshed,
   returned,
   type TokenSet,
-} from './grant.ts'
+} from './grants/grant.ts'
 
-export type { Approval, Binding, Lifetimes, TokenSet } from './grant.ts'
+export type { Approval, Binding, Lifetimes, TokenSet } from './grants/grant.ts'
 
 /** What an access token is good for. */
 export interface Access {

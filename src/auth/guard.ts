@@ -9,7 +9,7 @@ import type { Config, StaticToken } from '../config/schema.ts'
 import { GatewayError } from '../errors.ts'
 import { challenge } from './challenge.ts'
 import type { Access } from './grants.ts'
-import type { Person } from './person.ts'
+import type { Person } from './people/person.ts'
 import { isFor } from './resource.ts'
 
 /** What the guard knows of logins. */

@@ -4,10 +4,10 @@
  * @see [RFC 8414](https://datatracker.ietf.org/doc/html/rfc8414#section-2),
  *   [RFC 9728](https://datatracker.ietf.org/doc/html/rfc9728#section-2)
  */
-import { ALGORITHMS } from './assertion.ts'
+import { ALGORITHMS } from './clients/assertion.ts'
+import { DEVICE_GRANT } from './grants/token.ts'
 import type { Issuer } from './issuer.ts'
 import { type EndpointKind, EVERYWHERE, resourceOf } from './resource.ts'
-import { DEVICE_GRANT } from './token.ts'
 
 /** Which ways in there are, besides those that are always there. */
 export interface WaysIn {

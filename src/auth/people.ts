@@ -7,8 +7,8 @@
  */
 import type { Config } from '../config/schema.ts'
 import { countedAs } from './address.ts'
-import type { Person } from './person.ts'
-import { Throttle } from './throttle.ts'
+import type { Person } from './people/person.ts'
+import { Throttle } from './people/throttle.ts'
 
 type Users = NonNullable<Config['auth']['oauth']>['users']
 

@@ -12,24 +12,30 @@ import type { Seal } from '../store/seal.ts'
 import type { Store } from '../store/store.ts'
 import { AccessTokens } from './access.ts'
 import { addressOf } from './address.ts'
-import { Browsers } from './browser.ts'
+import { registerClient } from './clients/registration.ts'
 import { Clients } from './clients.ts'
-import { Consents } from './consents.ts'
-import { Devices } from './device.ts'
+import { Browsers } from './dialog/browser.ts'
+import { Consents } from './dialog/consents.ts'
+import { Forms } from './dialog/forms.ts'
+import { Login } from './dialog/login.ts'
+import { Pages } from './dialog/pages.ts'
 import { Dialog, type From } from './dialog.ts'
-import { Forms } from './forms.ts'
+import { Devices } from './grants/device.ts'
+import { importOnce } from './grants/import.ts'
+import {
+  beginDevice,
+  giveTokens,
+  introspect,
+  type TokenDesk,
+  takeTokenBack,
+} from './grants/token.ts'
 import { Grants, type Lifetimes } from './grants.ts'
 import type { Logins } from './guard.ts'
-import { importOnce } from './import.ts'
 import { Issuer } from './issuer.ts'
-import { Login } from './login.ts'
 import { documentAt, publish } from './metadata.ts'
 import { OAuthError } from './oauth-error.ts'
-import { Pages } from './pages.ts'
 import { People, passwordNotes } from './people.ts'
-import { registerClient } from './registration.ts'
 import { logOut, showStatus } from './status.ts'
-import { beginDevice, giveTokens, introspect, type TokenDesk, takeTokenBack } from './token.ts'
 import { refusal } from './wire.ts'
 
 export interface AuthorizationOptions {

@@ -1,7 +1,7 @@
 /** `--eject-templates`: our pages as files, to make them one's own. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { FOLDER, SHIPPED } from '../auth/pages.ts'
+import { FOLDER, SHIPPED } from '../auth/dialog/pages.ts'
 import { toError } from '../errors.ts'
 
 const WHAT: Record<string, string> = {

@@ -1,6 +1,6 @@
 /** `users`, `clients` and `tokens`: who may log in, which programs are known, and what was allowed to whom; and an end to it. */
 import { Clients } from '../auth/clients.ts'
-import { Consents } from '../auth/consents.ts'
+import { Consents } from '../auth/dialog/consents.ts'
 import { type GrantSummary, Grants } from '../auth/grants.ts'
 import { People } from '../auth/people.ts'
 import type { Config } from '../config/schema.ts'

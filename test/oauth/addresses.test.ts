@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { isWithin, parseAddress, parseRange, showAddress } from '../../src/addresses.ts'
-import { isPublic } from '../../src/auth/public-address.ts'
+import { isPublic } from '../../src/auth/clients/public-address.ts'
 
 const shown = (text: string) => {
   const address = parseAddress(text)

@@ -1,6 +1,6 @@
 /** Logins without people and pages: what tests of codes and tokens begin with. */
 import * as v from 'valibot'
-import type { Client } from '../../src/auth/client.ts'
+import type { Client } from '../../src/auth/clients/client.ts'
 import type { Approval, Binding } from '../../src/auth/grants.ts'
 import { Grants, type GrantsOptions, type TokenSet } from '../../src/auth/grants.ts'
 import { Issuer } from '../../src/auth/issuer.ts'

@@ -1,7 +1,7 @@
 /** Clients that prove with a key of their own who they are. */
 import { afterEach, describe, expect, setSystemTime, test } from 'bun:test'
 import type { webcrypto } from 'node:crypto'
-import { claimsFault } from '../../src/auth/assertion.ts'
+import { claimsFault } from '../../src/auth/clients/assertion.ts'
 import { OAuthError } from '../../src/auth/oauth-error.ts'
 import { form, HERE, ISSUER, type Surroundings, surroundings } from './outside.ts'
 

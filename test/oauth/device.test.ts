@@ -1,6 +1,6 @@
 /** Logins of devices without a browser: codes that people type, and how patiently devices ask. */
 import { describe, expect, test } from 'bun:test'
-import { Devices } from '../../src/auth/device.ts'
+import { Devices } from '../../src/auth/grants/device.ts'
 import { newDesk, refusalOf } from './approvals.ts'
 
 const REQUEST = {

@@ -1,14 +1,14 @@
 /** Clients that are known by a document: what is fetched, from where, and what is taken from it. */
 import { afterEach, describe, expect, setSystemTime, test } from 'bun:test'
-import { Clients } from '../../src/auth/clients.ts'
-import { PINNED } from '../../src/auth/pinned.ts'
+import { PINNED } from '../../src/auth/clients/pinned.ts'
 import {
   connectPinned,
   FetchError,
   fetchPublic,
   type Network,
   urlFault,
-} from '../../src/auth/public-fetch.ts'
+} from '../../src/auth/clients/public-fetch.ts'
+import { Clients } from '../../src/auth/clients.ts'
 import { CERTIFICATE } from './certificate.ts'
 import { configOf, Internet, PUBLIC_ADDRESS, surroundings } from './outside.ts'
 

@@ -3,8 +3,8 @@ import { afterAll, describe, expect, test } from 'bun:test'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type ImportedClient, importOnce } from '../../src/auth/import.ts'
-import type { Person } from '../../src/auth/person.ts'
+import { type ImportedClient, importOnce } from '../../src/auth/grants/import.ts'
+import type { Person } from '../../src/auth/people/person.ts'
 import { DAY, HOUR, newDesk, refusalOf } from './approvals.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'mcp-gateway-import-'))

@@ -1,8 +1,8 @@
 /** What clients need around them: a configuration, a store, and an internet of a few pages. */
 import * as v from 'valibot'
+import type { Network } from '../../src/auth/clients/public-fetch.ts'
 import { Clients } from '../../src/auth/clients.ts'
 import { Issuer } from '../../src/auth/issuer.ts'
-import type { Network } from '../../src/auth/public-fetch.ts'
 import { type Config, ConfigSchema } from '../../src/config/schema.ts'
 import { MemoryStore } from '../support/memory-store.ts'
 

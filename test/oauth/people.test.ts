@@ -1,9 +1,9 @@
 /** Who gets in by a password, how much work that is, and how often somebody may fail. */
 import { describe, expect, test } from 'bun:test'
 import { inspect } from 'node:util'
+import type { Person } from '../../src/auth/people/person.ts'
+import { Throttle } from '../../src/auth/people/throttle.ts'
 import { People, passwordNotes, type Refusal } from '../../src/auth/people.ts'
-import type { Person } from '../../src/auth/person.ts'
-import { Throttle } from '../../src/auth/throttle.ts'
 import { edited } from '../../src/commands/hash-password.ts'
 import { configOf } from './dialog.ts'
 

@@ -1,7 +1,7 @@
 /** Where people may be sent back to. */
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { allowsRedirect, judgeDocumented, judgeRedirect } from '../../src/auth/redirects.ts'
+import { allowsRedirect, judgeDocumented, judgeRedirect } from '../../src/auth/clients/redirects.ts'
 
 const CALLBACK_ID = 'conn_0A-b'
 

@@ -1,7 +1,7 @@
 /** Clients that register themselves, over HTTP: what they are told, what is refused, and how much there can be. */
 import { afterEach, describe, expect, setSystemTime, test } from 'bun:test'
 import { addressOf } from '../../src/auth/address.ts'
-import { registerClient } from '../../src/auth/registration.ts'
+import { registerClient } from '../../src/auth/clients/registration.ts'
 import { type Surroundings, surroundings } from './outside.ts'
 
 const NOON = Date.parse('2026-01-01T12:00:00Z')

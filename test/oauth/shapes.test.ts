@@ -1,9 +1,9 @@
 /** Clients as they are in the field: how each registers or is documented, and where it sends its people back to. */
 import { describe, expect, test } from 'bun:test'
-import type { Client } from '../../src/auth/client.ts'
+import type { Client } from '../../src/auth/clients/client.ts'
+import { allowsRedirect } from '../../src/auth/clients/redirects.ts'
+import { registerClient } from '../../src/auth/clients/registration.ts'
 import { documentAt } from '../../src/auth/metadata.ts'
-import { allowsRedirect } from '../../src/auth/redirects.ts'
-import { registerClient } from '../../src/auth/registration.ts'
 import { form, ISSUER, surroundings } from './outside.ts'
 
 const BOTH = ['authorization_code', 'refresh_token']

@@ -1,8 +1,8 @@
 /** Templates in Go's spelling: what they say, and that no value can ever be more than a value. */
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { Target, type Value } from '../../src/auth/escaping.ts'
-import { compile, type Data, TemplateError } from '../../src/auth/template.ts'
+import { Target, type Value } from '../../src/auth/dialog/escaping.ts'
+import { compile, type Data, TemplateError } from '../../src/auth/dialog/template.ts'
 
 const names = ['A', 'B', 'C', 'L', 'U']
 const surroundings = { nonce: 'n0nce', fields: { form: 'f"1' }, base: '/gw' }

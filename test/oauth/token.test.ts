@@ -1,9 +1,7 @@
 /** The token endpoint and its neighbours, over HTTP. */
 import { afterAll, beforeEach, describe, expect, test } from 'bun:test'
-import type { Client } from '../../src/auth/client.ts'
-import { Devices } from '../../src/auth/device.ts'
-import type { Grants } from '../../src/auth/grants.ts'
-import { OAuthError } from '../../src/auth/oauth-error.ts'
+import type { Client } from '../../src/auth/clients/client.ts'
+import { Devices } from '../../src/auth/grants/device.ts'
 import {
   beginDevice,
   type ClientProof,
@@ -12,7 +10,9 @@ import {
   introspect,
   type TokenDesk,
   takeTokenBack,
-} from '../../src/auth/token.ts'
+} from '../../src/auth/grants/token.ts'
+import type { Grants } from '../../src/auth/grants.ts'
+import { OAuthError } from '../../src/auth/oauth-error.ts'
 import type { Principal } from '../../src/caller.ts'
 import { GatewayError } from '../../src/errors.ts'
 import {

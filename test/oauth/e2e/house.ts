@@ -1,7 +1,7 @@
 /** A whole gateway where people can log in, as the program runs it, and what happens in it down to the last line of its log. */
 import { spyOn } from 'bun:test'
 import { join } from 'node:path'
-import { INTERNET } from '../../../src/auth/public-fetch.ts'
+import { INTERNET } from '../../../src/auth/clients/public-fetch.ts'
 import { Running } from '../../../src/commands/running.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { type GatewayEvent, logLines } from '../../../src/events.ts'

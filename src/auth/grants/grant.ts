@@ -14,10 +14,10 @@
  *
  * Decisions are pure: what is random comes in.
  */
-import type { Scope } from './client.ts'
+import type { Scope } from '../clients/client.ts'
+import { OAuthError } from '../oauth-error.ts'
+import { narrowed } from '../resource.ts'
 import { digest, type Shown, successor } from './credential.ts'
-import { OAuthError } from './oauth-error.ts'
-import { narrowed } from './resource.ts'
 
 export interface Named {
   id: string

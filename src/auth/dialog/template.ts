@@ -7,7 +7,7 @@
  * form that is posted the fields that prove where it comes from, and every URL that begins with `/oauth/` the path that the
  * gateway is at.
  */
-import { toError } from '../errors.ts'
+import { toError } from '../../errors.ts'
 import { html, slot, textOf, type Value } from './escaping.ts'
 import { MarkupError, meeting, type Piece, type Place, START, scan } from './markup.ts'
 

@@ -3,7 +3,7 @@
  *
  * So nobody can send a form that was not shown to them, and nothing is kept for who only looks at a page.
  */
-import type { Seal } from '../store/seal.ts'
+import type { Seal } from '../../store/seal.ts'
 
 const LIFETIME = 10 * 60_000
 const LONGEST = 40_000

@@ -1,6 +1,6 @@
 /** What somebody reaches at an endpoint. */
-import type { Config } from '../config/schema.ts'
-import type { Person } from './person.ts'
+import type { Config } from '../../config/schema.ts'
+import type { Person } from '../people/person.ts'
 
 /** The servers by name; none if there is nothing for this person. Those that are public are for everybody. */
 export function reachable(

@@ -6,10 +6,10 @@
  * @see [RFC 7591 §2](https://www.rfc-editor.org/rfc/rfc7591#section-2)
  */
 import * as v from 'valibot'
+import { DEVICE_GRANT } from '../grants/token.ts'
+import { OAuthError } from '../oauth-error.ts'
 import type { Jwk } from './assertion.ts'
 import type { Client } from './client.ts'
-import { OAuthError } from './oauth-error.ts'
-import { DEVICE_GRANT } from './token.ts'
 
 export type Method = Client['authentication']
 

@@ -4,7 +4,7 @@
  * One that nobody lets in is forgotten after days, one that is no longer used after months, and of both there are never more
  * than so many.
  */
-import type { Store } from '../store/store.ts'
+import type { Store } from '../../store/store.ts'
 import type { Description } from './description.ts'
 import { enrol, type RosterName, strike } from './roster.ts'
 

@@ -4,7 +4,7 @@
  * Each list is one value, changed at once. What gives way is taken off the list first and deleted then: whoever dies
  * between the two leaves a client that ends when it expires.
  */
-import type { Store } from '../store/store.ts'
+import type { Store } from '../../store/store.ts'
 
 /** Clients that nobody has let in yet, and those that somebody has. */
 export type RosterName = 'unused' | 'used'

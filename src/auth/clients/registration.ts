@@ -3,10 +3,11 @@
  *
  * @see [RFC 7591 §3](https://www.rfc-editor.org/rfc/rfc7591#section-3)
  */
+
+import { type Clients, type Registration, TooManyRegistrations } from '../clients.ts'
+import { OAuthError } from '../oauth-error.ts'
+import { answer, readText } from '../wire.ts'
 import { SCOPES } from './client.ts'
-import { type Clients, type Registration, TooManyRegistrations } from './clients.ts'
-import { OAuthError } from './oauth-error.ts'
-import { answer, readText } from './wire.ts'
 
 const LONGEST_BODY = 64 * 1024
 

@@ -6,10 +6,10 @@
  * Both are random, and nothing but their digests is kept.
  */
 import { randomBytes } from 'node:crypto'
-import type { Store } from '../store/store.ts'
-import type { Issuer } from './issuer.ts'
-import type { People } from './people.ts'
-import type { Person } from './person.ts'
+import type { Store } from '../../store/store.ts'
+import type { Issuer } from '../issuer.ts'
+import type { Person } from '../people/person.ts'
+import type { People } from '../people.ts'
 
 const HOUR = 3_600_000
 const SESSION = 12 * HOUR

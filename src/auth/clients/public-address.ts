@@ -1,5 +1,5 @@
 /** Which addresses are those of somebody on the internet, and not of this machine, of a network of ours, or of nobody. */
-import { type Address, isWithin, parseRange } from '../addresses.ts'
+import { type Address, isWithin, parseRange } from '../../addresses.ts'
 
 /**
  * Unicast addresses that are reached from everywhere, and reserved for nothing.

@@ -1,10 +1,10 @@
 /** The step before all others: a person says who they are. */
-import type { Observer } from '../events.ts'
+import type { Observer } from '../../events.ts'
+import type { Issuer } from '../issuer.ts'
+import type { People, Refusal } from '../people.ts'
 import type { Visit } from './browser.ts'
 import type { Forms } from './forms.ts'
-import type { Issuer } from './issuer.ts'
 import type { Pages } from './pages.ts'
-import type { People, Refusal } from './people.ts'
 import type { Data } from './template.ts'
 
 /** One request of a person, as all pages know it. */

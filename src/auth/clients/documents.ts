@@ -5,9 +5,10 @@
  *
  * @see [Client ID Metadata Document](https://datatracker.ietf.org/doc/html/draft-ietf-oauth-client-id-metadata-document)
  */
+
+import { OAuthError } from '../oauth-error.ts'
 import type { Jwk } from './assertion.ts'
 import { type Description, describe } from './description.ts'
-import { OAuthError } from './oauth-error.ts'
 import { PINNED } from './pinned.ts'
 import { FetchError, type Fetched, fetchPublic, INTERNET, type Network } from './public-fetch.ts'
 import { Published } from './published.ts'

@@ -6,8 +6,8 @@
  *
  * @see [OWASP, server-side request forgery](https://cheatsheetseries.owasp.org/cheatsheets/Server_Side_Request_Forgery_Prevention_Cheat_Sheet.html)
  */
-import { parseAddress } from '../addresses.ts'
-import { toError } from '../errors.ts'
+import { parseAddress } from '../../addresses.ts'
+import { toError } from '../../errors.ts'
 import { isPublic } from './public-address.ts'
 
 /** Something that strangers named could not be had. Its message is for the log. */

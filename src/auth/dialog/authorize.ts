@@ -3,8 +3,12 @@
  *
  * Nothing is kept until they agree: what was asked travels in the forms, sealed, and is judged again every time.
  */
-import type { Config } from '../config/schema.ts'
-import type { Observer } from '../events.ts'
+import type { Config } from '../../config/schema.ts'
+import type { Observer } from '../../events.ts'
+import { isLoopbackRedirect } from '../clients/redirects.ts'
+import type { Approval, Binding } from '../grants.ts'
+import type { Person } from '../people/person.ts'
+import { endpointOf } from '../resource.ts'
 import {
   type AnswerCode,
   type Asked,
@@ -17,13 +21,9 @@ import type { Session } from './browser.ts'
 import type { Consents, Wish } from './consents.ts'
 import { Target } from './escaping.ts'
 import type { Forms } from './forms.ts'
-import type { Approval, Binding } from './grants.ts'
 import { FIELD, type Login, type Turn } from './login.ts'
 import type { Pages } from './pages.ts'
-import type { Person } from './person.ts'
 import { reachable } from './reach.ts'
-import { isLoopbackRedirect } from './redirects.ts'
-import { endpointOf } from './resource.ts'
 import type { Data } from './template.ts'
 
 export interface AuthorizeParts {

@@ -4,9 +4,9 @@
  * Only where nobody but the client can be at the other end: at an `https:` URL of a client that is known. Whoever listens on a
  * port of this computer, or has a scheme of URLs for itself, may be another program every time (RFC 8252 §8.6).
  */
-import type { Store } from '../store/store.ts'
-import type { Client, Scope } from './client.ts'
-import type { Person } from './person.ts'
+import type { Store } from '../../store/store.ts'
+import type { Client, Scope } from '../clients/client.ts'
+import type { Person } from '../people/person.ts'
 
 /** What is asked of whom, and where the answer goes. */
 export interface Wish {

@@ -6,14 +6,14 @@
  *
  * @see [RFC 8628 §5.4](https://datatracker.ietf.org/doc/html/rfc8628#section-5.4)
  */
-import type { Config } from '../config/schema.ts'
-import type { Observer } from '../events.ts'
+import type { Config } from '../../config/schema.ts'
+import type { Observer } from '../../events.ts'
+import type { DeviceRequest, Devices } from '../grants/device.ts'
+import { OAuthError } from '../oauth-error.ts'
 import { shownName } from './authorize.ts'
 import type { Session } from './browser.ts'
-import type { DeviceRequest, Devices } from './device.ts'
 import type { Forms } from './forms.ts'
 import { FIELD, type Login, type Step, type Turn } from './login.ts'
-import { OAuthError } from './oauth-error.ts'
 import type { Pages } from './pages.ts'
 import { reachable } from './reach.ts'
 import type { Data } from './template.ts'

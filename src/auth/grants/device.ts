@@ -11,13 +11,13 @@
  * @see [RFC 8628](https://datatracker.ietf.org/doc/html/rfc8628#section-3)
  */
 import { randomBytes, randomInt } from 'node:crypto'
-import type { Entry, Store } from '../store/store.ts'
-import type { Scope } from './client.ts'
+import type { Entry, Store } from '../../store/store.ts'
+import type { Scope } from '../clients/client.ts'
+import type { TokenSet } from '../grants.ts'
+import { OAuthError } from '../oauth-error.ts'
+import { Rate } from '../rate.ts'
 import { digest } from './credential.ts'
 import type { Approval, Named } from './grant.ts'
-import type { TokenSet } from './grants.ts'
-import { OAuthError } from './oauth-error.ts'
-import { Rate } from './rate.ts'
 
 /** What a device asks for. */
 export interface DeviceRequest {

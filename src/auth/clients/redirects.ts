@@ -6,7 +6,7 @@
  *
  * @see [OAuth 2.1 §2.3](https://datatracker.ietf.org/doc/html/draft-ietf-oauth-v2-1#section-2.3)
  */
-import { redirectFault } from '../config/redirect.ts'
+import { redirectFault } from '../../config/redirect.ts'
 import type { Client } from './client.ts'
 
 /**

@@ -8,14 +8,14 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import authorize from '../../templates/oauth/authorize.html' with { type: 'text' }
-import consent from '../../templates/oauth/consent.html' with { type: 'text' }
-import device from '../../templates/oauth/device.html' with { type: 'text' }
-import error from '../../templates/oauth/error.html' with { type: 'text' }
-import style from '../../templates/oauth/style.css' with { type: 'text' }
-import success from '../../templates/oauth/success.html' with { type: 'text' }
-import { toError } from '../errors.ts'
-import type { Issuer } from './issuer.ts'
+import authorize from '../../../templates/oauth/authorize.html' with { type: 'text' }
+import consent from '../../../templates/oauth/consent.html' with { type: 'text' }
+import device from '../../../templates/oauth/device.html' with { type: 'text' }
+import error from '../../../templates/oauth/error.html' with { type: 'text' }
+import style from '../../../templates/oauth/style.css' with { type: 'text' }
+import success from '../../../templates/oauth/success.html' with { type: 'text' }
+import { toError } from '../../errors.ts'
+import type { Issuer } from '../issuer.ts'
 import { compile, type Data, type Template } from './template.ts'
 
 /** The templates by the names of their files, as they are shipped. */

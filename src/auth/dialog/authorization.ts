@@ -7,10 +7,10 @@
  * @see [RFC 6749 §4.1.1](https://datatracker.ietf.org/doc/html/rfc6749#section-4.1.1)
  * @see [RFC 9700 §2.1](https://datatracker.ietf.org/doc/html/rfc9700#section-2.1)
  */
-import { type Client, SCOPES, type Scope } from './client.ts'
-import { OAuthError, type OAuthErrorCode } from './oauth-error.ts'
-import type { Person } from './person.ts'
-import { allowsRedirect } from './redirects.ts'
+import { type Client, SCOPES, type Scope } from '../clients/client.ts'
+import { allowsRedirect } from '../clients/redirects.ts'
+import { OAuthError, type OAuthErrorCode } from '../oauth-error.ts'
+import type { Person } from '../people/person.ts'
 
 /** What a client asks for, and may ask for. */
 export interface Asked {

@@ -7,13 +7,13 @@
  * The file stays as it is: whoever reads it has those tokens until then.
  */
 import * as v from 'valibot'
-import { Secret } from '../secret.ts'
-import type { Store } from '../store/store.ts'
+import { Secret } from '../../secret.ts'
+import type { Store } from '../../store/store.ts'
+import type { Imported } from '../grants.ts'
+import type { Person } from '../people/person.ts'
+import { EVERYWHERE } from '../resource.ts'
 import { digest, newSalt } from './credential.ts'
 import { endOf, type Grant, type Lifetimes } from './grant.ts'
-import type { Imported } from './grants.ts'
-import type { Person } from './person.ts'
-import { EVERYWHERE } from './resource.ts'
 
 /** A client as the file has it. It never had to show its secret, but some do (`client_secret_post`). */
 export interface ImportedClient {

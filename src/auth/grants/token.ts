@@ -3,16 +3,16 @@
  *
  * Each answers every request; what it refuses is an `OAuthError` on the wire, and goes to the log with its reason.
  */
-import type { Principal } from '../caller.ts'
-import { GatewayError } from '../errors.ts'
-import { countedAs } from './address.ts'
-import { type Client, SCOPES, type Scope } from './client.ts'
+import type { Principal } from '../../caller.ts'
+import { GatewayError } from '../../errors.ts'
+import { countedAs } from '../address.ts'
+import { type Client, SCOPES, type Scope } from '../clients/client.ts'
+import type { Grants, TokenSet } from '../grants.ts'
+import type { Issuer } from '../issuer.ts'
+import { OAuthError } from '../oauth-error.ts'
+import { endpointOf, resourceOf } from '../resource.ts'
+import { answer, readForm, refusal, required } from '../wire.ts'
 import type { Devices } from './device.ts'
-import type { Grants, TokenSet } from './grants.ts'
-import type { Issuer } from './issuer.ts'
-import { OAuthError } from './oauth-error.ts'
-import { endpointOf, resourceOf } from './resource.ts'
-import { answer, readForm, refusal, required } from './wire.ts'
 
 /** How a client proves who it is. */
 export interface ClientProof {

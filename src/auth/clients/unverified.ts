@@ -2,8 +2,8 @@
  * Clients that nobody knows, of which no more is asked than that they run on the machine of whoever lets them in: an older
  * gateway knew no others. All of it is pure.
  */
-import { isLoopback } from '../addresses.ts'
-import type { Config } from '../config/schema.ts'
+import { isLoopback } from '../../addresses.ts'
+import type { Config } from '../../config/schema.ts'
 import type { Client } from './client.ts'
 import { isOurs, isPlainId } from './client-id.ts'
 import { isLoopbackRedirect } from './redirects.ts'
