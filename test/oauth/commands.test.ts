@@ -15,7 +15,7 @@ const CONFIG = {
   gateway: { dataDir: 'data' },
   auth: {
     oauth: {
-      users: { ann: 'pw', bob: { password: 'pw', servers: ['x\u001b[31m'], admin: true } },
+      users: { ann: 'hunter2hunter2', bob: { password: 'hunter2hunter2', servers: ['x\u001b[31m'], admin: true } },
       clients: { known: { redirectURIs: ['https://known.example/callback'] } },
     },
   },
@@ -82,7 +82,7 @@ describe('users, clients and tokens', () => {
     expect(tokens.stdout).toContain(grant)
     expect(tokens.stdout).toContain('ann')
     for (const { stdout } of [users, clients, tokens]) expect(stdout).not.toContain('\u001b')
-    expect(users.stdout + clients.stdout + tokens.stdout).not.toContain('pw')
+    expect(users.stdout + clients.stdout + tokens.stdout).not.toContain('hunter2hunter2')
   })
 
   test.each(['users', 'clients', 'tokens'] as const)(
