@@ -29,7 +29,8 @@ export function readFlags<O extends Options>(
   options: O,
   most = 0,
 ): { flags: Flags<O>; words: string[] } {
-  const args = argv.map((arg) => (/^-[a-z][a-z-]/.test(arg) ? `-${arg}` : arg))
+  const end = argv.includes('--') ? argv.indexOf('--') : argv.length
+  const args = argv.map((arg, i) => (i < end && /^-[a-z][a-z-]/.test(arg) ? `-${arg}` : arg))
   const words: string[] = []
   for (const token of parseArgs({ args, options, strict: false, tokens: true }).tokens) {
     if (token.kind === 'option-terminator') continue

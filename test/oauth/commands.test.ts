@@ -15,7 +15,10 @@ const CONFIG = {
   gateway: { dataDir: 'data' },
   auth: {
     oauth: {
-      users: { ann: 'hunter2hunter2', bob: { password: 'hunter2hunter2', servers: ['x\u001b[31m'], admin: true } },
+      users: {
+        ann: 'hunter2hunter2',
+        bob: { password: 'hunter2hunter2', servers: ['x\u001b[31m'], admin: true },
+      },
       clients: { known: { redirectURIs: ['https://known.example/callback'] } },
     },
   },
@@ -107,6 +110,9 @@ describe('users, clients and tokens', () => {
       1,
       'mcp-gateway: tokens: there is no "nothing"\n',
     ])
+    // What comes after "--" is no option, whatever it begins with.
+    const dashed = await run(['tokens', 'revoke', '--', '-abc'], { in: place })
+    expect([dashed.code, dashed.stderr]).toEqual([1, 'mcp-gateway: tokens: there is no "-abc"\n'])
     expect((await run(['users', 'revoke'], { in: place })).code).toBe(2)
     expect((await run(['users', 'remove', 'ann'], { in: place })).code).toBe(2)
   })
