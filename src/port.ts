@@ -96,6 +96,7 @@ export class Port {
 
   #open(place: Place): Server {
     try {
+      const { fetch, error } = this.#answering
       return Bun.serve({
         ...place,
         idleTimeout: IDLE_TIMEOUT,
@@ -103,7 +104,9 @@ export class Port {
         maxRequestBodySize: Number.MAX_SAFE_INTEGER,
         // Bun's development pages show source and message.
         development: false,
-        ...this.#answering,
+        error,
+        // What was sent to where we were is not to be judged by the rules of where we are.
+        fetch: (request, server) => (this.#former.has(server) ? moved() : fetch(request, server)),
       })
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException
@@ -115,6 +118,10 @@ export class Port {
       )
     }
   }
+}
+
+function moved(): Response {
+  return new Response(null, { status: 503, headers: { connection: 'close' } })
 }
 
 /** Where nobody is asked who they are, nobody from outside may come, unless the configuration says so aloud. */

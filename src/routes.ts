@@ -64,11 +64,11 @@ type Ctx = Context<Bindings>
 export function routes(parts: RoutesParts): Hono<Bindings> {
   const { gateway, rest, house } = parts
   const app = new Hono<Bindings>({ getPath: ({ url }) => parts.pathOf(url) })
-  const whoIs = ({ req }: Ctx, endpoint: string | undefined = '') =>
+  const whoIs = ({ req }: Ctx, endpoint: string | undefined) =>
     house.guard.identify(req.raw.headers, undefined, endpoint)
   const perhaps = (c: Ctx): Promise<Principal | undefined> =>
     Promise.resolve(c)
-      .then((c) => whoIs(c))
+      .then((c) => whoIs(c, ''))
       .catch(() => undefined)
   const peerOf = (c: Ctx) => c.env.server.requestIP(c.req.raw)?.address
   /** All servers, as far as the query wants them. */
@@ -88,7 +88,10 @@ export function routes(parts: RoutesParts): Hono<Bindings> {
     const ready = Object.values(upstreams).some(({ state }) => state === 'ready')
     // What runs here is not everybody's business.
     const principal = await perhaps(c)
-    if (!principal) return c.json({ status, version: parts.version, ready }, stopping ? 503 : 200)
+    const isOpen = house.guard.isOpen
+    if (!principal || (principal.kind === 'anonymous' && !isOpen)) {
+      return c.json({ status, version: parts.version, ready }, stopping ? 503 : 200)
+    }
     const shown = house.entrances.servers(principal).map((name) => [name, upstreams[name]])
     const body = {
       status,
@@ -97,7 +100,7 @@ export function routes(parts: RoutesParts): Hono<Bindings> {
       timestamp: new Date().toISOString(),
       ready,
       sessions: parts.sessions.count,
-      ...(error === undefined ? {} : { configuration: { error } }),
+      ...(error !== undefined && (isOpen || principal.isAdmin) && { configuration: { error } }),
       upstreams: Object.fromEntries(shown),
     }
     return c.json(body, stopping ? 503 : 200)
@@ -170,7 +173,7 @@ export function routes(parts: RoutesParts): Hono<Bindings> {
   app.post(
     '/oauth/introspect',
     where(async (server, c) => {
-      return server.introspect(c.req.raw, await whoIs(c))
+      return server.introspect(c.req.raw, await whoIs(c, ''))
     }),
   )
   app.post(

@@ -196,11 +196,12 @@ export class Grants {
   }
 
   /** Every grant that is good for something. It reads all of them. */
-  async all(): Promise<GrantSummary[]> {
+  /** @param isComplete also those of which nobody has fetched the tokens yet. */
+  async all({ isComplete = false } = {}): Promise<GrantSummary[]> {
     const summaries: GrantSummary[] = []
     for await (const [id, grant] of this.#store.list<Grant>('grants')) {
       const expiresAt = endOf(grant)
-      if (!grant.refresh || expiresAt <= this.#now()) continue
+      if ((!grant.refresh && !isComplete) || expiresAt <= this.#now()) continue
       const { client, person, scopes, endpoint, createdAt, usedAt } = grant
       summaries.push({ id, client, person, scopes, endpoint, createdAt, usedAt, expiresAt })
     }

@@ -52,12 +52,14 @@ export async function people(
 /** What can be asked, and done, about one configuration and its store. */
 export class Desk {
   readonly #config: Config
+  readonly #store: SqliteStore
   readonly #clients: Clients
   readonly #grants: Grants
   readonly #consents: Consents
 
   constructor(config: Config, store: SqliteStore) {
     this.#config = config
+    this.#store = store
     const everybody = new People(() => config)
     this.#clients = new Clients({ store, config: () => config })
     this.#consents = new Consents(store)
@@ -77,7 +79,7 @@ export class Desk {
 
   /** @throws {Error} as a rejection, if there is nothing by this id. */
   async revoke(subject: Subject, id: string): Promise<string> {
-    const grants = await this.#grants.all()
+    const grants = await this.#grants.all({ isComplete: true })
     const concerned = grants.filter((grant) => idsOf(grant)[subject] === id)
     const isThere = {
       users: () => Object.hasOwn(this.#config.auth.oauth?.users ?? {}, id),
@@ -91,7 +93,16 @@ export class Desk {
       await this.#grants.revokeGrant(grant)
       await this.#consents.forget(person.id, client.id)
     }
+    if (subject === 'users') await this.#forgetBrowsers(`user:${id}`)
     return `${concerned.length} ${concerned.length === 1 ? 'login' : 'logins'} ended\n`
+  }
+
+  /** Where somebody is logged in, the password is asked for again. */
+  async #forgetBrowsers(person: string): Promise<void> {
+    for await (const [key, session] of this.#store.list<{ person: string }>('browser-sessions')) {
+      if (session.person !== person) continue
+      await this.#store.update('browser-sessions', key, () => undefined)
+    }
   }
 
   async #users(): Promise<string> {

@@ -258,6 +258,8 @@ class RestClient implements ClientPeer, Carrier {
   }
 
   #begin(outlet?: Outlet): Call {
+    // It may have been told to leave while the tools were listed.
+    this.#ended.signal.throwIfAborted()
     const call = new Call(String(++this.#lastCall), this.principal, outlet)
     this.#calls.set(call.id, call)
     return call

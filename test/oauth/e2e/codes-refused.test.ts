@@ -233,11 +233,16 @@ describe('tokens', () => {
       expect(response.headers.get('www-authenticate')).toContain('error="invalid_token"')
     }
     const headers = { authorization: `Bearer ${access}` }
-    for (const path of ['/tools', '/b/sse', '/sse', '/config/services', '/oauth/status']) {
+    for (const path of ['/tools', '/b/sse', '/sse', '/config/services']) {
       expect([path, (await at.fetch(at.base + path, { headers })).status]).toEqual([path, 401])
     }
     const init = { method: 'POST', headers, body: '{"name":"a_whoami"}' }
     expect((await at.fetch(`${at.base}/tools/call`, init)).status).toBe(401)
+    // But whose it is may see it, and end it.
+    expect((await at.fetch(`${at.base}/oauth/status`, { headers })).status).toBe(200)
+    const ending = { method: 'POST', headers }
+    expect((await at.fetch(`${at.base}/oauth/logout`, ending)).status).toBe(200)
+    expect((await knock(at, '/a/mcp', access)).status).toBe(401)
   })
 
   test('a token for all servers merged is of no use at one of them', async () => {
