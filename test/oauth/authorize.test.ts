@@ -549,3 +549,22 @@ describe('a device', () => {
     expect((await stranger.send({ form: sealed, decision: 'allow' })).status).toBe(400)
   })
 })
+
+test('an error is not sent where a document says, before somebody has decided: anybody can publish one', async () => {
+  await using server = await dialogServer()
+  const query = new URLSearchParams({
+    ...{ client_id: 'https://doc.example/c.json', redirect_uri: 'https://doc.example/callback' },
+    ...{ response_type: 'token', state: 'x' },
+  })
+  for (const [name, value] of [
+    ['response_type', 'token'],
+    ['prompt', 'none'],
+  ] as const) {
+    query.set(name, value)
+    const response = await fetch(`${server.url}/oauth/authorize?${query}`, { redirect: 'manual' })
+    expect([response.status, response.headers.get('location')]).toEqual([400, null])
+    query.set('response_type', 'code')
+    query.set('code_challenge', CHALLENGE)
+    query.set('code_challenge_method', 'S256')
+  }
+})

@@ -131,7 +131,10 @@ export class Authorize {
         ...{ error: code, error_description: message },
         ...{ state: back.state, iss: issuer.id },
       })
-    if (url !== undefined && leave === 'redirect' && /^https?:/.test(url)) {
+    // Anybody can publish a document with any place in it: nobody is sent there who has not decided about that client.
+    const isDocument = /^https?:/i.test(clientId)
+    const maySend = leave === 'redirect' && (!isDocument || code === 'access_denied')
+    if (url !== undefined && maySend && /^https?:/.test(url)) {
       return redirect(url, visit.cookies)
     }
     return this.#parts.pages.render(
